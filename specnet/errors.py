@@ -1,0 +1,84 @@
+"""Every error that specnet raises on purpose.
+
+::
+
+    SpecnetError                  base; the command line turns it into one line and exit code 2
+    ├── ConfigurationError        a configuration file, option or environment override
+    ├── SpectrumError             intensity: length, NaN, all zero, saturated
+    │   └── AxisError             spectral axis: missing, not ascending, wrong unit, does not cover
+    ├── DatasetError              a file of spectra: foreign, truncated, without labels, without splits
+    ├── ModelError                a network or checkpoint: unknown preset, shape, incompatible weights
+    ├── BundleError               a *.specnet file: damaged, too large, foreign
+    │   ├── BundleIntegrityError  a hash or a self-test vector does not agree
+    │   └── BundleVersionError    written by a newer format
+    ├── CodecError                encoded features: damaged or not what was announced
+    ├── WireError                 a message: malformed, invalid field
+    │   ├── MessageTooLargeError  over the size limit
+    │   └── MessageVersionError   another protocol version
+    ├── SpectrometerError         the instrument: garbage, unplugged, timeout
+    └── BrokerError               the broker cannot be used as configured
+
+Messages name what was found and what was expected.
+"""
+
+from __future__ import annotations
+
+
+class SpecnetError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigurationError(SpecnetError):
+    """A configuration file, command-line option or environment override is invalid."""
+
+
+class SpectrumError(SpecnetError):
+    """An intensity array cannot be a spectrum that the model can judge."""
+
+
+class AxisError(SpectrumError):
+    """A spectral axis is missing, malformed, in another unit, or does not cover what is needed."""
+
+
+class DatasetError(SpecnetError):
+    """A file of spectra is damaged, foreign or lacks something that was asked for."""
+
+
+class ModelError(SpecnetError):
+    """A network, its configuration or its checkpoint is unusable."""
+
+
+class BundleError(SpecnetError):
+    """A bundle cannot be used."""
+
+
+class BundleIntegrityError(BundleError):
+    """The content of a bundle does not agree with its hashes or its self-test vectors."""
+
+
+class BundleVersionError(BundleError):
+    """A bundle was written in a format that this release does not know."""
+
+
+class CodecError(SpecnetError):
+    """Encoded features are damaged or are not what the message announced."""
+
+
+class WireError(SpecnetError):
+    """A message between device and gateway is malformed or invalid."""
+
+
+class MessageTooLargeError(WireError):
+    """A message is over its size limit."""
+
+
+class MessageVersionError(WireError):
+    """A message speaks another version of the protocol."""
+
+
+class SpectrometerError(SpecnetError):
+    """The spectrometer does not answer as its protocol says."""
+
+
+class BrokerError(SpecnetError):
+    """The MQTT broker cannot be used as configured."""
