@@ -1,0 +1,139 @@
+"""Codecs: intermediate features ``(positions, channels)`` as bytes, and back.
+
+Every codec is checked against corruption by a CRC over its bytes, and never allocates more than the shape that the
+receiver expects.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from specnet.errors import CodecError
+
+Float32 = NDArray[np.float32]
+MAX_ELEMENTS = 1 << 20
+LEVELS = 255
+
+
+class Codec(Protocol):
+    """Turns features ``(positions, channels)`` float32 into bytes and back."""
+
+    def encode(self, features: Float32) -> bytes:
+        """Bytes of finite features."""
+
+    def decode(self, data: bytes, shape: tuple[int, int]) -> Float32:
+        """Features of the given shape; `CodecError` when the bytes cannot be that."""
+
+
+class Plain:
+    """The numbers themselves, little-endian, in the given type."""
+
+    def __init__(self, dtype: str) -> None:
+        self._dtype = np.dtype(dtype)
+
+    def encode(self, features: Float32) -> bytes:
+        """Bytes of finite features; `CodecError` when a value does not fit the type."""
+        limit = np.finfo(self._dtype).max
+        if np.abs(features).max(initial=0.0) > limit:
+            raise CodecError(f"a feature of {np.abs(features).max():g} does not fit {self._dtype}, at most {limit:g}")
+        return features.astype(self._dtype).tobytes()
+
+    def decode(self, data: bytes, shape: tuple[int, int]) -> Float32:
+        """Features of the given shape."""
+        expected = shape[0] * shape[1] * self._dtype.itemsize
+        if len(data) != expected:
+            raise CodecError(f"got {len(data)} bytes of features, expected {expected} for {shape} {self._dtype}")
+        return np.frombuffer(data, dtype=self._dtype).reshape(shape).astype(np.float32)
+
+
+class Int8:
+    """Affine quantisation to 8 bits with a range for each channel (Jacob et al. 2018, eq. 1), then deflate.
+
+    Layout: minimum and step of every channel (float32 each), then the deflated levels, channel after channel, because
+    neighbours along the axis are alike.
+    """
+
+    def encode(self, features: Float32) -> bytes:
+        """Bytes of finite features."""
+        low = features.min(axis=0)
+        step = ((features.max(axis=0) - low) / LEVELS).astype(np.float32)
+        safe = np.where(step > 0, step, 1.0)
+        levels = np.clip(np.rint((features - low) / safe), 0, LEVELS).astype(np.uint8)
+        header = np.stack([low, step]).astype("<f4").tobytes()
+        return header + zlib.compress(np.ascontiguousarray(levels.T).tobytes(), 6)
+
+    def decode(self, data: bytes, shape: tuple[int, int]) -> Float32:
+        """Features of the given shape."""
+        positions, channels = shape
+        head = 8 * channels
+        if len(data) < head:
+            raise CodecError(f"got {len(data)} bytes of features, expected at least {head} for {channels} channels")
+        low, step = np.frombuffer(data[:head], dtype="<f4").reshape(2, channels)
+        if not (np.isfinite(low).all() and np.isfinite(step).all() and (step >= 0).all()):
+            raise CodecError("the channel ranges of int8 features are not finite")
+        inflate = zlib.decompressobj()
+        try:
+            levels = inflate.decompress(data[head:], positions * channels + 1)
+        except zlib.error as error:
+            raise CodecError(f"int8 features do not inflate: {error}") from error
+        if len(levels) != positions * channels or not inflate.eof or inflate.unused_data:
+            raise CodecError(f"int8 features inflate to {len(levels)} levels, expected {positions * channels}")
+        grid = np.frombuffer(levels, dtype=np.uint8).reshape(channels, positions).T
+        return (grid * step + low).astype(np.float32)
+
+
+CODECS: dict[str, Codec] = {"float32": Plain("<f4"), "float16": Plain("<f2"), "int8": Int8()}
+
+
+class EncodedFeatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Features on the wire: codec name, shape ``(positions, channels)``, bytes and their CRC-32."""
+
+    codec: str
+    shape: tuple[int, int]
+    data: bytes
+    crc32: int
+
+    def __post_init__(self) -> None:
+        if self.codec not in CODECS:
+            raise ValueError(f"unknown codec {self.codec[:40]!r}; known: {', '.join(CODECS)}")
+        if min(self.shape) < 1 or self.shape[0] * self.shape[1] > MAX_ELEMENTS:
+            raise ValueError(f"features of shape {self.shape} are outside 1..{MAX_ELEMENTS} elements")
+
+
+def encode_features(codec: str, features: Float32) -> EncodedFeatures:
+    """Encode features ``(positions, channels)``.
+
+    Raises
+    ------
+    CodecError
+        For an unknown codec or features that are not finite.
+    """
+    if codec not in CODECS:
+        raise CodecError(f"unknown codec {codec!r}; known: {', '.join(CODECS)}")
+    if not np.isfinite(features).all():
+        raise CodecError("features are not finite")
+    data = CODECS[codec].encode(np.ascontiguousarray(features, dtype=np.float32))
+    return EncodedFeatures(codec, (features.shape[0], features.shape[1]), data, zlib.crc32(data))
+
+
+def decode_features(encoded: EncodedFeatures, expected_shape: tuple[int, int]) -> Float32:
+    """Decode to features ``(positions, channels)``.
+
+    Raises
+    ------
+    CodecError
+        When the shape is not the expected one, the checksum does not agree, or the content is not finite.
+    """
+    if encoded.shape != expected_shape:
+        raise CodecError(f"got features of shape {encoded.shape}, expected {expected_shape}")
+    if zlib.crc32(encoded.data) != encoded.crc32:
+        raise CodecError(f"checksum of features is {zlib.crc32(encoded.data):#010x}, announced {encoded.crc32:#010x}")
+    features = CODECS[encoded.codec].decode(encoded.data, expected_shape)
+    if not np.isfinite(features).all():
+        raise CodecError("decoded features are not finite")
+    return features

@@ -1,0 +1,34 @@
+"""Messages between device and gateway, and the topics they travel on."""
+
+from specnet.wire.messages import (
+    MAX_PAYLOAD_BYTES,
+    PROTOCOL_VERSION,
+    Birth,
+    Command,
+    Message,
+    OffloadRequest,
+    Provisional,
+    Result,
+    State,
+    decode,
+    encode,
+)
+from specnet.wire.topics import OffloadTopic, Topics, parse_offload_topic, shared_offload_filter
+
+__all__ = [
+    "MAX_PAYLOAD_BYTES",
+    "PROTOCOL_VERSION",
+    "Birth",
+    "Command",
+    "Message",
+    "OffloadRequest",
+    "OffloadTopic",
+    "Provisional",
+    "Result",
+    "State",
+    "Topics",
+    "decode",
+    "encode",
+    "parse_offload_topic",
+    "shared_offload_filter",
+]

@@ -1,0 +1,277 @@
+"""Messages as msgpack maps, versioned, size-limited, every field checked while decoding.
+
+A request is identified by ``(device, boot, sequence)``: `boot` counts the device's starts, `sequence` the spectra since
+then, so a repeated request is recognised without trusting a clock.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from specnet.codec import EncodedFeatures
+from specnet.errors import MessageTooLargeError, MessageVersionError, WireError
+from specnet.wire.topics import MAX_SPLIT, NAME
+
+PROTOCOL_VERSION = 1
+MAX_PAYLOAD_BYTES = 262_144
+MAX_CLASSES = 65_536
+MAX_TEXT = 500
+MAX_LIST = 64
+MAX_COUNTER = 2**53 - 1
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all messages; `v` is the protocol's version."""
+
+    v: int = PROTOCOL_VERSION
+
+    def __post_init__(self) -> None:
+        _require(self.v == PROTOCOL_VERSION, f"protocol version {self.v}, expected {PROTOCOL_VERSION}")
+
+
+class Provisional(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The device's own deepest answer, valid until the gateway's: class index, its probability, exit."""
+
+    label: int
+    probability: float
+    exit_index: int
+
+    def __post_init__(self) -> None:
+        _check_answer(self.label, self.probability, self.exit_index)
+
+
+class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Ask the gateway to finish a spectrum.
+
+    Parameters
+    ----------
+    site, device, boot, sequence
+        Who asks, and for which spectrum.
+    bundle, split
+        Which model, and how far the device has gone: segments 0..split have run.
+    features
+        Input of segment ``split + 1``.
+    state
+        Running state of the exit policy's combiner, little-endian float32.
+    provisional
+        The device's answer so far; None when it has run no exit.
+    audit
+        True for a confident answer sent as a sample: nobody waits for the result.
+    deadline_ms
+        How long the device will wait from sending; 0 means that it waits for as long as it takes.
+    """
+
+    site: str
+    device: str
+    boot: int
+    sequence: int
+    bundle: str
+    split: int
+    features: EncodedFeatures
+    state: bytes = b""
+    provisional: Provisional | None = None
+    audit: bool = False
+    deadline_ms: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_names(site=self.site, device=self.device, bundle=self.bundle)
+        _check_counters(boot=self.boot, sequence=self.sequence, deadline_ms=self.deadline_ms)
+        _require(0 <= self.split <= MAX_SPLIT, f"split is 0 to {MAX_SPLIT}, got {self.split}")
+        _require(
+            len(self.state) % 4 == 0 and len(self.state) <= 4 * MAX_CLASSES,
+            f"state has {len(self.state)} bytes, expected a multiple of 4 up to {4 * MAX_CLASSES}",
+        )
+
+    @property
+    def request_id(self) -> str:
+        """``device-boot-sequence``, the correlation of request and result."""
+        return request_id(self.device, self.boot, self.sequence)
+
+    def state_array(self, size: int) -> NDArray[np.float32]:
+        """Return the combiner's state ``(size,)``; `WireError` when it has another length or is not finite."""
+        state = np.frombuffer(self.state, dtype="<f4")
+        if state.size != size or not np.isfinite(state).all():
+            raise WireError(f"exit state has {state.size} numbers (finite: {np.isfinite(state).all()}), expected {size}")
+        return state.astype(np.float32)
+
+
+class Result(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The gateway's final answer to one request, or the reason why there will be none (`error`).
+
+    `error` is ``""`` for an answer; then `label`, `probability` and `exit_index` hold it. An error is final too:
+    the device's own answer stands. `macs` were executed on the gateway, `queue_ms` and `compute_ms` spent there.
+    """
+
+    device: str
+    boot: int
+    sequence: int
+    bundle: str
+    label: int = 0
+    probability: float = 0.0
+    exit_index: int = 0
+    macs: int = 0
+    queue_ms: float = 0.0
+    compute_ms: float = 0.0
+    gateway: str = ""
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_names(device=self.device, bundle=self.bundle)
+        _check_counters(boot=self.boot, sequence=self.sequence, macs=self.macs)
+        _check_answer(self.label, self.probability, self.exit_index)
+        _require(0 <= self.queue_ms < math.inf and 0 <= self.compute_ms < math.inf, "times are finite and >= 0")
+        _check_text(gateway=self.gateway, error=self.error)
+
+    @property
+    def request_id(self) -> str:
+        """``device-boot-sequence``, the correlation of request and result."""
+        return request_id(self.device, self.boot, self.sequence)
+
+
+class State(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a device is there (retained); the last will says ``offline``."""
+
+    device: str
+    status: str
+    boot: int = 0
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_names(device=self.device)
+        _check_counters(boot=self.boot)
+        allowed = ("online", "offline", "sleeping")
+        _require(self.status in allowed, f"status is one of {allowed}, got {self.status[:40]!r}")
+        _check_text(reason=self.reason)
+
+
+class Birth(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device can do (retained)."""
+
+    device: str
+    boot: int
+    bundles: tuple[str, ...]
+    splits: tuple[int, ...]
+    codecs: tuple[str, ...]
+    spectrometer: str
+    software: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_names(device=self.device)
+        _check_counters(boot=self.boot)
+        for what, items in (("bundles", self.bundles), ("splits", self.splits), ("codecs", self.codecs)):
+            _require(len(items) <= MAX_LIST, f"{what} has {len(items)} items, at most {MAX_LIST}")
+        for bundle in self.bundles:
+            _check_names(bundle=bundle)
+        for codec in self.codecs:
+            _check_text(codec=codec)
+        _check_text(spectrometer=self.spectrometer, software=self.software)
+
+
+class Command(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An order to a device. Fields that are None change nothing."""
+
+    operating_point: str | None = None
+    audit_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.operating_point is not None:
+            _check_text(operating_point=self.operating_point)
+        if self.audit_rate is not None:
+            _require(0 <= self.audit_rate <= 1, f"audit_rate is 0 to 1, got {self.audit_rate}")
+
+
+M = TypeVar("M", bound=Message)
+_encoder = msgspec.msgpack.Encoder()
+_version_decoder = msgspec.msgpack.Decoder(type("VersionOnly", (msgspec.Struct,), {"__annotations__": {"v": int}}))
+_decoders: dict[type[Message], msgspec.msgpack.Decoder[Message]] = {}
+
+
+def request_id(device: str, boot: int, sequence: int) -> str:
+    """Correlation of a request and its result."""
+    return f"{device}-{boot}-{sequence}"
+
+
+def encode(message: Message, max_bytes: int = MAX_PAYLOAD_BYTES) -> bytes:
+    """Payload of a message.
+
+    Raises
+    ------
+    MessageTooLargeError
+        When it is over the limit.
+    """
+    payload = _encoder.encode(message)
+    if len(payload) > max_bytes:
+        raise MessageTooLargeError(f"{type(message).__name__} has {len(payload)} bytes, at most {max_bytes} are sent")
+    return payload
+
+
+def decode(kind: type[M], payload: bytes, max_bytes: int = MAX_PAYLOAD_BYTES) -> M:
+    """Message out of a payload, every field checked.
+
+    Raises
+    ------
+    MessageTooLargeError
+        Over the limit; nothing is decoded.
+    MessageVersionError
+        Another protocol version.
+    WireError
+        Not msgpack, a field missing, unknown, of the wrong type or out of range.
+    """
+    if len(payload) > max_bytes:
+        raise MessageTooLargeError(f"{kind.__name__} has {len(payload)} bytes, at most {max_bytes} are accepted")
+    decoder = _decoders.setdefault(kind, msgspec.msgpack.Decoder(kind))
+    try:
+        message = decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, struct.error, RecursionError) as error:
+        _check_version(kind, payload)
+        raise WireError(f"not a valid {kind.__name__}: {error}") from error
+    assert isinstance(message, kind)
+    return message
+
+
+def _check_version(kind: type[Message], payload: bytes) -> None:
+    """Say so when a message is unreadable because it speaks another version."""
+    try:
+        version = _version_decoder.decode(payload).v
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return
+    if version != PROTOCOL_VERSION:
+        raise MessageVersionError(f"{kind.__name__} has protocol version {version}, expected {PROTOCOL_VERSION}")
+
+
+def _require(condition: bool, message: str) -> None:
+    """Raise ValueError, which msgspec turns into a ValidationError while decoding."""
+    if not condition:
+        raise ValueError(message)
+
+
+def _check_names(**names: str) -> None:
+    for what, name in names.items():
+        _require(NAME.match(name) is not None, f"{what} is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
+
+
+def _check_counters(**counters: int) -> None:
+    for what, value in counters.items():
+        _require(0 <= value <= MAX_COUNTER, f"{what} is 0 to {MAX_COUNTER}, got {value}")
+
+
+def _check_text(**texts: str) -> None:
+    for what, text in texts.items():
+        _require(len(text) <= MAX_TEXT, f"{what} has {len(text)} characters, at most {MAX_TEXT}")
+
+
+def _check_answer(label: int, probability: float, exit_index: int) -> None:
+    _require(0 <= label < MAX_CLASSES, f"label is 0 to {MAX_CLASSES - 1}, got {label}")
+    _require(0 <= probability <= 1 + 1e-6, f"probability is 0 to 1, got {probability}")  # float32 rounding
+    _require(0 <= exit_index <= MAX_SPLIT + 1, f"exit_index is 0 to {MAX_SPLIT + 1}, got {exit_index}")

@@ -1,0 +1,96 @@
+"""MQTT topics: ``specnet/v1/<site>/<device>/...``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from specnet.errors import WireError
+
+PREFIX = "specnet/v1"
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+MAX_SPLIT = 63
+
+
+def check_name(name: str, what: str) -> str:
+    """Return a site, device or bundle name, or raise `WireError`: it becomes a topic level."""
+    if not NAME.match(name):
+        raise WireError(f"{what} is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
+    return name
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics of one device."""
+
+    site: str
+    device: str
+
+    def __post_init__(self) -> None:
+        check_name(self.site, "site")
+        check_name(self.device, "device")
+
+    @property
+    def base(self) -> str:
+        """Common beginning of all topics."""
+        return f"{PREFIX}/{self.site}/{self.device}"
+
+    @property
+    def state(self) -> str:
+        """Retained `State`, also the last will."""
+        return f"{self.base}/state"
+
+    @property
+    def birth(self) -> str:
+        """Retained `Birth`."""
+        return f"{self.base}/birth"
+
+    @property
+    def result(self) -> str:
+        """`Result` messages to the device."""
+        return f"{self.base}/result"
+
+    @property
+    def command(self) -> str:
+        """`Command` messages to the device."""
+        return f"{self.base}/cmd"
+
+    def offload(self, bundle: str, split: int) -> str:
+        """`OffloadRequest` messages from the device."""
+        if not 0 <= split <= MAX_SPLIT:
+            raise WireError(f"split is 0 to {MAX_SPLIT}, got {split}")
+        return f"{self.base}/offload/{check_name(bundle, 'bundle')}/{split}"
+
+
+@dataclass(frozen=True)
+class OffloadTopic:
+    """What the topic of a request says."""
+
+    site: str
+    device: str
+    bundle: str
+    split: int
+
+
+def parse_offload_topic(topic: str) -> OffloadTopic:
+    """Take the topic of an `OffloadRequest` apart.
+
+    Raises
+    ------
+    WireError
+        When it is another topic.
+    """
+    levels = topic.split("/")
+    if len(levels) != 7 or "/".join(levels[:2]) != PREFIX or levels[4] != "offload":
+        raise WireError(f"not a topic of requests: {topic[:200]!r}")
+    _, _, site, device, _, bundle, split = levels
+    if not (split.isascii() and split.isdigit() and len(split) <= 2 and int(split) <= MAX_SPLIT):
+        raise WireError(f"split is 0 to {MAX_SPLIT}, got {split[:20]!r}")
+    return OffloadTopic(
+        check_name(site, "site"), check_name(device, "device"), check_name(bundle, "bundle"), int(split)
+    )
+
+
+def shared_offload_filter(group: str, site: str = "+") -> str:
+    """Shared subscription to the requests of all devices of a site, or of every site."""
+    return f"$share/{check_name(group, 'group')}/{PREFIX}/{site}/+/offload/+/+"
