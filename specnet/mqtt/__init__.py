@@ -1,0 +1,9 @@
+"""The MQTT session that device and gateway share: it keeps trying, queues nothing without bound and never dies of a callback."""
+
+from __future__ import annotations
+
+from specnet.mqtt.messages import Incoming, Will
+from specnet.mqtt.session import MqttSession
+from specnet.mqtt.settings import BrokerSettings
+
+__all__ = ["BrokerSettings", "Incoming", "MqttSession", "Will"]

@@ -1,0 +1,140 @@
+"""How to reach a broker. Secrets stay in files: only their paths are configuration."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from specnet.errors import ConfigurationError
+
+MAX_PASSWORD_BYTES = 4096
+PAYLOAD_LIMIT_BYTES = 64 * 1024 * 1024
+KEEPALIVE_LIMIT_S = 65_535
+
+
+class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Address, credentials and limits of the broker.
+
+    Parameters
+    ----------
+    host, port
+        TCP address.
+    username, password_file
+        User and the file whose first line is the password; both empty for an anonymous connection.
+    tls
+        Encrypt the connection (TLS 1.2 or newer) and verify the broker's certificate and host name.
+    ca_file
+        Certificates of the authorities to trust; the system's when empty.
+    cert_file, key_file
+        The client's own certificate and key, where the broker asks for one.
+    keepalive_s
+        After this long without an answer the connection counts as dead, in seconds.
+    reconnect_min_s, reconnect_max_s
+        Bounds of the exponential back-off between attempts, in seconds.
+    max_payload_bytes
+        Larger payloads are neither sent nor passed on.
+    protocol
+        ``"auto"`` speaks MQTT 5 and falls back to 3.1.1 on a broker that does not.
+
+    Raises
+    ------
+    ConfigurationError
+        When a value is out of range or two contradict each other; the message names the field.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 1883
+    username: str = ""
+    password_file: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    tls: bool = False
+    keepalive_s: int = 30
+    reconnect_min_s: float = 0.2
+    reconnect_max_s: float = 30.0
+    max_payload_bytes: int = 262_144
+    protocol: Literal["auto", "5", "3.1.1"] = "auto"
+
+    def __post_init__(self) -> None:
+        if not self.host or len(self.host) > 253 or any(character.isspace() for character in self.host):
+            raise ConfigurationError(f"host is a name or an address of at most 253 characters, got {self.host!r}")
+        _check_range("port", self.port, 1, 65_535)
+        _check_range("keepalive_s", self.keepalive_s, 1, KEEPALIVE_LIMIT_S)
+        _check_range("reconnect_min_s", self.reconnect_min_s, 0.01, 3600.0)
+        _check_range("reconnect_max_s", self.reconnect_max_s, self.reconnect_min_s, 86_400.0)
+        _check_range("max_payload_bytes", self.max_payload_bytes, 1, PAYLOAD_LIMIT_BYTES)
+        if self.protocol not in ("auto", "5", "3.1.1"):
+            raise ConfigurationError(f'protocol is "auto", "5" or "3.1.1", got {self.protocol!r}')
+        if self.password_file and not self.username:
+            raise ConfigurationError("password_file is set without username: MQTT needs a user for a password")
+        if self.key_file and not self.cert_file:
+            raise ConfigurationError("key_file is set without cert_file")
+        for name in ("ca_file", "cert_file"):
+            if getattr(self, name) and not self.tls:
+                raise ConfigurationError(f"{name} is set but tls is false: set tls = true to use it")
+
+    def password(self) -> str | None:
+        """Read the password.
+
+        Returns
+        -------
+        str or None
+            The first line of `password_file`; None when there is none to send.
+
+        Raises
+        ------
+        ConfigurationError
+            When the file cannot be read, is empty or too large.
+        """
+        if not self.password_file:
+            return None
+        try:
+            with Path(self.password_file).open("rb") as file:
+                content = file.read(MAX_PASSWORD_BYTES + 1)
+            lines = content.decode().splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise ConfigurationError(f"password_file {self.password_file!r} cannot be read: {reason}") from error
+        if len(content) > MAX_PASSWORD_BYTES:
+            raise ConfigurationError(f"password_file {self.password_file!r} is over {MAX_PASSWORD_BYTES} bytes")
+        if not lines or not lines[0]:
+            raise ConfigurationError(f"password_file {self.password_file!r} has no password in its first line")
+        return lines[0]
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """Build the TLS context, or None when `tls` is off.
+
+        Raises
+        ------
+        ConfigurationError
+            When a certificate or key file is missing or unusable.
+        """
+        if not self.tls:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca_file or None)
+        except OSError as error:
+            raise ConfigurationError(f"ca_file {self.ca_file!r} is unusable: {error}") from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self.cert_file:
+            # an encrypted key would make OpenSSL ask on the terminal, which a service does not have
+            try:
+                context.load_cert_chain(self.cert_file, self.key_file or None, password=_no_passphrase)
+            except OSError as error:
+                files = f"cert_file {self.cert_file!r}, key_file {self.key_file!r}"
+                raise ConfigurationError(f"{files} are unusable: {error}") from error
+        return context
+
+
+def _no_passphrase() -> str:
+    return ""
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    # written so that NaN fails too
+    if not low <= value <= high:
+        raise ConfigurationError(f"{name} is from {low} to {high}, got {value}")
