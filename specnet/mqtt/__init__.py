@@ -1,4 +1,4 @@
-"""The MQTT session that device and gateway share: it keeps trying, queues nothing without bound and never dies of a callback."""
+"""The MQTT session that device and gateway share: it comes back, has bounded queues and survives its callbacks."""
 
 from __future__ import annotations
 

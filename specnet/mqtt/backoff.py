@@ -27,8 +27,8 @@ class BackOff:
     def after(self, lasted_s: float) -> float:
         """Give the pause after a connection that stood for `lasted_s` seconds (0: it never did).
 
-        Only a connection that lasted some seconds counts as a success: two clients with one identifier throw each other out
-        for ever, and must not do so without a pause.
+        Only a connection that lasted some seconds counts as a success: two clients with one identifier throw each
+        other out for ever, and must not do so without a pause.
         """
         if lasted_s >= STABLE_S:
             self._attempts = 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from specnet.errors import ConfigurationError
+from specnet.errors import SpecnetError
 from specnet.mqtt.messages import Incoming, Will
 from specnet.mqtt.protocol import Answer, Version
 from specnet.mqtt.settings import BrokerSettings
@@ -58,17 +57,19 @@ class Listener(Protocol):
     """Who hears about a connection. Everything is called in the thread that runs the connection, and must not raise."""
 
     def accepted(self, connection: Connection) -> None:
-        """The broker has accepted the connection."""
+        """Hear that the broker has accepted the connection."""
 
     def received(self, incoming: Incoming) -> None:
-        """A message has arrived."""
+        """Hear that a message has arrived."""
 
     def refused(self, what: str) -> None:
-        """The broker has refused a subscription or a publish."""
+        """Hear that the broker has refused a subscription or a publish."""
 
 
 class Connection:
-    """One paho client for one connection: what the broker has not acknowledged goes with it and is never sent again by surprise.
+    """One paho client for one connection.
+
+    What the broker has not acknowledged goes with it and is never sent again by surprise.
 
     Parameters
     ----------
@@ -116,11 +117,10 @@ class Connection:
         try:
             self._open()
             self._serve(stopping)
-        except (OSError, ValueError, ConfigurationError) as error:
-            # paho raises ValueError kinds for packets that are none
-            self._note_end(f"{type(error).__name__}: {error}" if isinstance(error, ValueError) else str(error))
-        except Exception as error:  # noqa: BLE001 - whatever a foreign peer provokes in the library ends one connection, not the service
-            self._note_end(f"{type(error).__name__}: {error}")
+        except Exception as error:
+            # whatever a foreign peer provokes inside the library ends one connection, not the service
+            expected = isinstance(error, (OSError, SpecnetError))
+            self._note_end(str(error) if expected else f"{type(error).__name__}: {error}")
         finally:
             lost = self._window.outstanding()
             self._discard_client()
@@ -169,8 +169,8 @@ class Connection:
         if will is not None:
             client.will_set(will.topic, will.payload, will.qos, will.retain)
         client.on_socket_open = _without_delay
-        # With this callback set, publishing threads only wake the network thread. Without it paho would write to the socket, and
-        # report a broken connection, from whichever thread happens to publish.
+        # With this callback set, publishing threads only wake the network thread. Without it paho would write to the
+        # socket, and report a broken connection, from whichever thread happens to publish.
         client.on_socket_register_write = _nothing
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
@@ -188,7 +188,7 @@ class Connection:
             self._client.tls_set_context(context)
         properties = None
         if self.version == "5" and not self._probe:
-            properties = Properties(PacketTypes.CONNECT)
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.ReceiveMaximum = self._receive_maximum
             properties.MaximumPacketSize = settings.max_payload_bytes + PACKET_OVERHEAD_BYTES
         if self.version == "5":
@@ -218,19 +218,21 @@ class Connection:
         return info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _discard_client(self) -> None:
+        self._over = True
         client = self._client
-        # the callbacks are bound methods of this object, which holds the client: without the cycle both go at once, sockets included
+        sock = client.socket()
+        if sock is not None:
+            sock.close()
+        # the callbacks are bound methods of this object, which holds the client: without the cycle both go at once
         client.on_connect = client.on_disconnect = client.on_message = client.on_publish = client.on_subscribe = None
         client.on_socket_open = client.on_socket_register_write = None
-        self._over = True
-        client.disconnect()
 
     def _note_end(self, reason: str) -> None:
         self._over = True
         self._reason = self._reason or reason
 
     def _on_connect(
-        self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Properties
+        self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
             self._answer = Answer.WRONG_VERSION if code.value == UNSUPPORTED_VERSION else Answer.OTHER
@@ -258,7 +260,8 @@ class Connection:
         try:
             topic = message.topic
         except UnicodeDecodeError:
-            self._listener.refused("a message whose topic is not UTF-8")
+            self._listener.refused("to be read: a message whose topic is not UTF-8")
+            self._client.ack(message.mid, message.qos)
             return
         properties = message.properties
         self._listener.received(
@@ -293,4 +296,5 @@ def _without_delay(_client: paho.Client, _data: Any, sock: Any) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
-_nothing: Callable[..., None] = lambda *_arguments: None  # noqa: E731
+def _nothing(*_arguments: object) -> None:
+    pass

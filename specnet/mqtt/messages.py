@@ -109,5 +109,5 @@ class Incoming:
 
 
 def packet_bytes(topic: str, payload: bytes, properties_bytes: int) -> int:
-    """Give an upper bound of a PUBLISH packet's size on the wire (MQTT 5.0, section 3.3), to compare with a broker's limit."""
+    """Give an upper bound of a PUBLISH packet's size in bytes on the wire (MQTT 5.0, section 3.3)."""
     return FIXED_HEADER_BYTES + 2 + len(topic.encode()) + PACKET_ID_BYTES + properties_bytes + len(payload)

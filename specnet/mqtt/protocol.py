@@ -21,10 +21,10 @@ class Answer(Enum):
 class VersionChoice:
     """MQTT 5 first, 3.1.1 when the broker does not know version 5.
 
-    A broker of version 3.1.1 answers a *plain* CONNECT of version 5 with "unacceptable protocol version" (MQTT 3.1.1, section
-    3.1.2.2). It may misread one that has properties or a will: amqtt 0.12 takes the properties for the client identifier, raises, and
-    leaves the connection open without an answer. So while the version is unknown, `probing` asks for a connection without either, which
-    is closed once the broker has answered.
+    A broker of version 3.1.1 answers a *plain* CONNECT of version 5 with "unacceptable protocol version" (MQTT 3.1.1,
+    section 3.1.2.2). It may misread one that has properties or a will: amqtt 0.12 takes the properties for the client
+    identifier, raises, and leaves the connection open without an answer. So while the version is unknown, `probing`
+    asks for a connection without either, which is closed once the broker has answered.
 
     Parameters
     ----------
@@ -69,12 +69,12 @@ class VersionChoice:
             return True
         if answer is Answer.UNREACHABLE and self._known:
             return False
-        # what was thought is not true (another broker behind the address, or it died during the question): ask again, after a pause
+        # what was thought is not true: another broker behind the address, or it died during the question
         self._ask_again()
         return False
 
     def lost(self) -> None:
-        """Take note that an established connection ended: a version that was only guessed from silence is asked for again."""
+        """Take note that an established connection ended: a version guessed from silence is asked for again."""
         if self._guessed:
             self._ask_again()
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from paho.mqtt import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -21,6 +20,8 @@ from specnet.mqtt.window import Outgoing
 _LOGGER = logging.getLogger(__name__)
 MAX_CLIENT_ID_BYTES = 256
 LEAST_JOIN_S = 0.5
+MAX_EXPIRY_S = 2**32 - 1
+MAX_CORRELATION_BYTES = 65_535
 
 
 class MqttSession:
@@ -44,7 +45,7 @@ class MqttSession:
     on_up
         Called after each connect, when all subscriptions have been sent.
     on_down
-        Called with the reason when an established connection has ended.
+        Called with the reason when an established connection has ended, by `stop` too.
     manual_ack
         Messages of QoS 1 count as delivered only after `acknowledge`; a broker of version 5 then has at most
         `receive_maximum` of them under way. A message whose `on_message` raised is acknowledged, so that it cannot
@@ -225,14 +226,15 @@ class MqttSession:
 
 def _publish_properties(expiry_s: int | None, response_topic: str | None, correlation: bytes | None) -> Properties:
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    try:
-        if expiry_s is not None:
-            properties.MessageExpiryInterval = expiry_s
-        if response_topic is not None:
-            check_topic(response_topic)
-            properties.ResponseTopic = response_topic
-        if correlation is not None:
-            properties.CorrelationData = correlation
-    except MQTTException as error:
-        raise BrokerError(f"invalid property of a message: {error}") from error
+    if expiry_s is not None:
+        if not 0 <= expiry_s <= MAX_EXPIRY_S:
+            raise BrokerError(f"expiry_s is from 0 to {MAX_EXPIRY_S}, got {expiry_s}")
+        properties.MessageExpiryInterval = expiry_s
+    if response_topic is not None:
+        check_topic(response_topic)
+        properties.ResponseTopic = response_topic
+    if correlation is not None:
+        if len(correlation) > MAX_CORRELATION_BYTES:
+            raise BrokerError(f"correlation has at most {MAX_CORRELATION_BYTES} bytes, got {len(correlation)}")
+        properties.CorrelationData = correlation
     return properties

@@ -37,8 +37,8 @@ class Admission(Enum):
 class SendWindow:
     """Bounded flow towards the broker (its Receive Maximum, MQTT 5.0 section 4.9).
 
-    paho's own queue has no bound that a broker announces during the connection could set, and none in bytes. The lock is never held
-    while paho is called: paho calls back under locks of its own.
+    paho's own queue knows no bound in bytes, and none that the broker announces while connecting. The lock is not held
+    while paho is called, because paho calls back under locks of its own.
     """
 
     def __init__(self, size: int) -> None:
