@@ -3,6 +3,7 @@
 from specnet.wire.messages import (
     MAX_PAYLOAD_BYTES,
     PROTOCOL_VERSION,
+    Answer,
     Birth,
     Command,
     Message,
@@ -18,6 +19,7 @@ from specnet.wire.topics import OffloadTopic, Topics, parse_offload_topic, share
 __all__ = [
     "MAX_PAYLOAD_BYTES",
     "PROTOCOL_VERSION",
+    "Answer",
     "Birth",
     "Command",
     "Message",

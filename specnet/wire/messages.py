@@ -98,7 +98,9 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Return the combiner's state ``(size,)``; `WireError` when it has another length or is not finite."""
         state = np.frombuffer(self.state, dtype="<f4")
         if state.size != size or not np.isfinite(state).all():
-            raise WireError(f"exit state has {state.size} numbers (finite: {np.isfinite(state).all()}), expected {size}")
+            raise WireError(
+                f"exit state has {state.size} numbers (finite: {np.isfinite(state).all()}), expected {size}"
+            )
         return state.astype(np.float32)
 
 
@@ -134,6 +136,46 @@ class Result(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def request_id(self) -> str:
         """``device-boot-sequence``, the correlation of request and result."""
         return request_id(self.device, self.boot, self.sequence)
+
+
+class Answer(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device says of a spectrum, published for whoever wants to know; nobody acknowledges it.
+
+    Parameters
+    ----------
+    device, boot, sequence, bundle
+        Which spectrum, judged by which model.
+    label, class_name, probability, exit_index
+        The answer.
+    final
+        False for a provisional answer, which a later one with the same ids replaces.
+    source
+        Who found it: ``device`` or ``gateway``.
+    flags
+        Remarks, such as ``dropped`` or ``gateway_error``.
+    """
+
+    device: str
+    boot: int
+    sequence: int
+    bundle: str
+    label: int
+    class_name: str
+    probability: float
+    exit_index: int
+    final: bool
+    source: str
+    flags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_names(device=self.device, bundle=self.bundle)
+        _check_counters(boot=self.boot, sequence=self.sequence)
+        _check_answer(self.label, self.probability, self.exit_index)
+        allowed = ("device", "gateway")
+        _require(self.source in allowed, f"source is one of {allowed}, got {self.source[:40]!r}")
+        _require(len(self.flags) <= MAX_LIST, f"flags has {len(self.flags)} items, at most {MAX_LIST}")
+        _check_text(class_name=self.class_name, **{f"flag {i}": flag for i, flag in enumerate(self.flags)})
 
 
 class State(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -258,7 +300,9 @@ def _require(condition: bool, message: str) -> None:
 
 def _check_names(**names: str) -> None:
     for what, name in names.items():
-        _require(NAME.match(name) is not None, f"{what} is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
+        _require(
+            NAME.match(name) is not None, f"{what} is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}"
+        )
 
 
 def _check_counters(**counters: int) -> None:

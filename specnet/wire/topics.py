@@ -51,6 +51,11 @@ class Topics:
         return f"{self.base}/result"
 
     @property
+    def answer(self) -> str:
+        """`Answer` messages from the device, for whoever wants to know."""
+        return f"{self.base}/answer"
+
+    @property
     def command(self) -> str:
         """`Command` messages to the device."""
         return f"{self.base}/cmd"

@@ -1,0 +1,88 @@
+"""What the pixels of the spectrometer mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from device.spectrometers.settings import SpectrometerSettings
+from specnet.errors import AxisError, ConfigurationError
+from specnet.spectra import Quantity, SpectralAxis, convert_spectra
+
+MAX_AXIS_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class PixelAxis:
+    """Axis of the spectra as the model sees them, and the order in which the pixels are taken.
+
+    `order` is ``(n_points,)``; it turns the spectrum round where wavelengths become wavenumbers.
+    """
+
+    axis: SpectralAxis
+    order: NDArray[np.intp]
+
+    @property
+    def n_points(self) -> int:
+        """Number of pixels."""
+        return self.axis.n_points
+
+    def arrange(self, counts: NDArray[Any]) -> NDArray[Any]:
+        """Counts ``(n_points,)`` in the order of the axis."""
+        return counts[self.order]
+
+
+def resolve_axis(settings: SpectrometerSettings, wanted: SpectralAxis) -> PixelAxis:
+    """Find out what the pixels mean: from a file, from a polynomial, or as in the training spectra.
+
+    Parameters
+    ----------
+    settings
+        Where the axis comes from.
+    wanted
+        Axis of the training spectra: its quantity is converted to, and it is taken itself when the settings name no
+        axis.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file cannot be read, or the number of points disagrees with the settings.
+    AxisError
+        When the axis is none, or cannot be converted.
+    """
+    if settings.axis_file:
+        axis = _read_axis(Path(settings.axis_file))
+    elif settings.coefficients:
+        pixels = np.arange(1, settings.n_points + 1, dtype=np.float64)
+        wavelengths = np.polynomial.polynomial.polyval(pixels, np.array(settings.coefficients))
+        axis = SpectralAxis(wavelengths, Quantity.WAVELENGTH)
+    else:
+        axis = wanted
+    if settings.n_points not in (0, axis.n_points):
+        raise ConfigurationError(f"spectrometer.n_points is {settings.n_points}, its axis has {axis.n_points} points")
+    order = np.arange(axis.n_points)
+    if (axis.quantity, axis.unit) != (wanted.quantity, wanted.unit):
+        laser_nm = settings.laser_nm or None
+        order, axis = convert_spectra(order, axis, wanted.quantity, wanted.unit, laser_nm=laser_nm)
+    return PixelAxis(axis, order)
+
+
+def _read_axis(path: Path) -> SpectralAxis:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_AXIS_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"spectrometer.axis_file {path} cannot be read: {error.strerror}") from error
+    if len(content) > MAX_AXIS_BYTES:
+        raise ConfigurationError(f"spectrometer.axis_file {path} is over {MAX_AXIS_BYTES} bytes")
+    try:
+        return SpectralAxis.from_dict(msgspec.json.decode(content, type=dict[str, Any]))
+    except (msgspec.MsgspecError, UnicodeDecodeError, AxisError) as error:
+        raise ConfigurationError(
+            f"spectrometer.axis_file {path} is no axis (JSON with quantity, unit, values): {error}"
+        ) from error
