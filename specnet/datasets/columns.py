@@ -17,7 +17,7 @@ MAX_COLUMN_BYTES = 2**30
 
 
 def read_column(group: h5py.Group, name: str, n_spectra: int, path: Path) -> NDArray[Any]:
-    """Column ``(n_spectra,)`` of integers, floats, booleans or strings."""
+    """Read a column ``(n_spectra,)`` of integers, floats, booleans or strings."""
     dataset = child(group, name, path)
     if not isinstance(dataset, h5py.Dataset):
         refuse(path, f"{group.name}/{name} is no column")
@@ -28,7 +28,7 @@ def read_column(group: h5py.Group, name: str, n_spectra: int, path: Path) -> NDA
 
 
 def read_codes(group: h5py.Group, name: str, n_spectra: int, path: Path) -> tuple[NDArray[np.int64], dict[str, int]]:
-    """Enumerated column as ``(n_spectra,)`` integers, and the integer of each name.
+    """Read an enumerated column as ``(n_spectra,)`` integers, and the integer of each name.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def read_codes(group: h5py.Group, name: str, n_spectra: int, path: Path) -> tupl
 def read_labels(
     samples: h5py.Group | None, n_spectra: int, path: Path
 ) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Labels as indices into the class names, which are in the order of their codes; None without labels."""
+    """Read labels as indices into the class names, which are in the order of their codes; None without labels."""
     if samples is None or "label" not in samples:
         return None, ()
     codes, names = read_codes(samples, "label", n_spectra, path)
@@ -65,7 +65,7 @@ def read_labels(
 
 
 def read_text(group: h5py.Group, name: str, path: Path) -> str:
-    """Text field of a group, empty when it is not there."""
+    """Read a text of a group, empty when it is not there."""
     dataset = child(group, name, path)
     if not isinstance(dataset, h5py.Dataset):
         return ""
@@ -79,7 +79,7 @@ def read_text(group: h5py.Group, name: str, path: Path) -> str:
 
 
 def read_number(group: h5py.Group, name: str, path: Path) -> float | None:
-    """Number of a group; None when it is not there."""
+    """Read a number of a group; None when it is not there."""
     dataset = child(group, name, path)
     if not isinstance(dataset, h5py.Dataset):
         return None

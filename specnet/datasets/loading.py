@@ -25,8 +25,8 @@ LOAD_SPECTRA = 4096
 class SpectraDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Labelled spectra of a file.
 
-    Items are ``(intensity, label)``: float32 ``(n_points,)`` and int64 ``()``. In memory, `transform` runs once over all
-    spectra; otherwise on each batch that is fetched. It is for deterministic preprocessing, not for augmentation.
+    Items are ``(intensity, label)``: float32 ``(n_points,)`` and int64 ``()``. In memory, `transform` runs once over
+    all spectra; otherwise on each batch that is fetched. It is for deterministic preprocessing, not for augmentation.
 
     A file handle is opened in each process when it is first needed and never crosses a process boundary, so the dataset
     works with ``DataLoader(num_workers=...)`` under fork and spawn.
@@ -112,7 +112,7 @@ def _check_rows(rows: ArrayLike | None, n_spectra: int, path: Path) -> NDArray[n
         return numbers
     index = np.asarray(rows)
     try:
-        return numbers[index.astype(np.int64) if index.size == 0 else index]
+        return np.asarray(numbers[index.astype(np.int64) if index.size == 0 else index])
     except IndexError as error:
         raise DatasetError(f"{path} has {n_spectra} spectra: {error}") from error
 

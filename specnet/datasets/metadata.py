@@ -53,8 +53,8 @@ class SignalData:
         return int(self.dataset.chunks[0]) if self.dataset.chunks else 1
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Intensities ``(stop - start, n_points)`` along the ascending axis."""
-        block = self.dataset[start:stop].astype(self.dtype, copy=False)
+        """Read intensities ``(stop - start, n_points)`` along the ascending axis."""
+        block: NDArray[Any] = self.dataset[start:stop].astype(self.dtype, copy=False)
         return block[:, ::-1] if self.descending else block
 
 
@@ -77,7 +77,7 @@ class Metadata:
 
 
 def find_entry(file: h5py.File, path: Path) -> h5py.Group:
-    """The entry to show: the one that ``@default`` names, else the first NXentry."""
+    """Find the entry to show: the one that ``@default`` names, else the first NXentry."""
     if text_attribute(file, "format_name") == layout.FORMAT_NAME:
         version = text_attribute(file, "format_version")
         major = version.split(".")[0]
@@ -92,7 +92,7 @@ def find_entry(file: h5py.File, path: Path) -> h5py.Group:
 
 
 def find_signal(entry: h5py.Group, path: Path) -> SignalData:
-    """Intensities and axis of the entry, following ``@default``, ``@signal`` and ``@axes``."""
+    """Find intensities and axis of the entry, following ``@default``, ``@signal`` and ``@axes``."""
     data = _default_child(entry, "NXdata", path)
     if data is None:
         refuse(path, "an HDF5 file, but not of spectra: no NXdata group")
@@ -109,7 +109,7 @@ def find_signal(entry: h5py.Group, path: Path) -> SignalData:
 
 
 def read_metadata(entry: h5py.Group, signal: SignalData, path: Path) -> Metadata:
-    """Labels, columns, split, instrument and provenance of an entry."""
+    """Read labels, columns, split, instrument and provenance of an entry."""
     n = signal.n_spectra
     samples, splits = _group(entry, "samples", path), _group(entry, "splits", path)
     labels, class_names = read_labels(samples, n, path)
@@ -220,7 +220,7 @@ def _read_provenance(entry: h5py.Group, path: Path) -> dict[str, str]:
 
 
 def _read_processing(entry: h5py.Group, path: Path) -> tuple[ProcessStep, ...]:
-    steps = []
+    steps: list[ProcessStep] = []
     while (group := _group(entry, f"process_{len(steps) + 1}", path)) is not None:
         fields = {name: read_text(group, name, path) for name in ("program", "version", "parameters")}
         steps.append(ProcessStep(**fields))

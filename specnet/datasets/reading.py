@@ -112,7 +112,7 @@ class SpectraFile:
             raise DatasetError(f"{self.path} has {self.n_spectra} spectra: {error}") from error
 
     def _blocks(self, ascending: NDArray[np.int64]) -> list[tuple[int, int]]:
-        """Runs of touched chunks as row ranges, each bounded in bytes."""
+        """Cover the rows by runs of whole chunks, each bounded in bytes."""
         chunk = self._signal.chunk_spectra
         touched = np.unique(ascending // chunk)
         if not len(touched):

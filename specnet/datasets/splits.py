@@ -65,7 +65,7 @@ def grouped_holdout(
 def stratified_folds(
     labels: NDArray[Any], groups: NDArray[Any], *, seed: int, n_folds: int = N_FOLDS
 ) -> NDArray[np.int8]:
-    """Fold number of each spectrum, as ``StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)`` gives it.
+    """Give each spectrum the fold that ``StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)`` puts it in.
 
     Raises
     ------
@@ -92,10 +92,10 @@ def find_groups(table: SpectraTable) -> str:
 
 
 def ensure_holdout(table: SpectraTable, *, seed: int) -> tuple[SpectraTable, str]:
-    """Table with all three parts, and a sentence that says where they come from.
+    """Make sure that a table has all three parts, and say in a sentence where they come from.
 
-    The file's own split is used when it is complete. A split without calibration part gets one from 20 % of its training
-    part. Otherwise a new split is made, grouped by `sample_id`, else by `session_id`, else by class only.
+    The file's own split is used when it is complete. A split without calibration part gets one from 20 % of its
+    training part. Otherwise a new split is made, grouped by `sample_id`, else by `session_id`, else by class only.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def ensure_holdout(table: SpectraTable, *, seed: int) -> tuple[SpectraTable, str
 
 
 def leaking_groups(groups: NDArray[Any], holdout: NDArray[np.int8]) -> int:
-    """Number of groups that are in more than one part of the split."""
+    """Count groups that are in more than one part of the split."""
     _, inverse = np.unique(groups, return_inverse=True)
     pairs = np.unique(np.stack([inverse, holdout.astype(np.int64)]), axis=1)
     return int((np.bincount(pairs[0]) > 1).sum())

@@ -141,15 +141,15 @@ class SpectraTable:
         for key, value in self.provenance.items():
             if not (isinstance(key, str) and isinstance(value, str)):
                 raise DatasetError(f"provenance is text by name, got {key!r}: {value!r}")
-        values = {
+        checked = {
             "intensity": intensity,
             "class_names": names,
             "labels": labels,
             "columns": columns,
             "holdout": holdout,
         }
-        for key, value in values.items():
-            object.__setattr__(self, key, value)
+        for name, values in checked.items():
+            object.__setattr__(self, name, values)
 
     @property
     def n_spectra(self) -> int:
@@ -173,14 +173,14 @@ class SpectraTable:
         )
 
     def rows(self, holdout: Holdout) -> NDArray[np.int64]:
-        """Indices of the spectra in one part of the split; `DatasetError` when there is no split."""
+        """Find the spectra in one part of the split; `DatasetError` when there is no split."""
         if self.holdout is None:
             raise DatasetError(f"these spectra are not split, so there is no {holdout.name.lower()} part")
         return np.flatnonzero(self.holdout == holdout)
 
 
 def check_table_intensity(intensity: NDArray[Any], axis: SpectralAxis) -> NDArray[Any]:
-    """Intensities that fit the axis, or an error with both shapes."""
+    """Check that intensities fit the axis; the error names both shapes."""
     if not isinstance(intensity, np.ndarray) or intensity.ndim != 2 or intensity.shape[1] != axis.n_points:
         found = getattr(intensity, "shape", type(intensity).__name__)
         raise DatasetError(f"intensity has shape {found}, expected (n_spectra, {axis.n_points}) as the axis has points")
@@ -190,13 +190,14 @@ def check_table_intensity(intensity: NDArray[Any], axis: SpectralAxis) -> NDArra
         bad = ~np.isfinite(intensity).all(axis=1)
         if bad.any():
             raise SpectrumError(
-                f"{int(bad.sum())} of {len(bad)} spectra have NaN or infinite points (first: spectrum {int(np.argmax(bad))})"
+                f"{int(bad.sum())} of {len(bad)} spectra have NaN or infinite points "
+                f"(first: spectrum {int(np.argmax(bad))})"
             )
     return intensity
 
 
 def check_class_names(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Class names that can travel in a file: unique, not empty, without NUL."""
+    """Check that class names can travel in a file: unique, not empty, without NUL."""
     names = tuple(str(name) for name in names)
     for name in names:
         if not name or "\0" in name or name == UNLABELLED_NAME:
@@ -208,7 +209,7 @@ def check_class_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def check_labels(labels: NDArray[Any], n_spectra: int, class_names: tuple[str, ...]) -> NDArray[np.int64]:
-    """Labels as int64 that index into `class_names`, -1 for unlabelled."""
+    """Check labels as int64 that index into `class_names`, -1 for unlabelled."""
     array = _vector("labels", labels, n_spectra, "iu").astype(np.int64)
     if array.size and not (array.min() >= UNLABELLED and array.max() < len(class_names)):
         raise DatasetError(f"labels run from {array.min()} to {array.max()}, expected -1 to {len(class_names) - 1}")
@@ -216,7 +217,7 @@ def check_labels(labels: NDArray[Any], n_spectra: int, class_names: tuple[str, .
 
 
 def check_holdout(holdout: NDArray[Any], n_spectra: int) -> NDArray[np.int8]:
-    """Split as int8 of `Holdout` values."""
+    """Check a split as int8 of `Holdout` values."""
     array = _vector("holdout", holdout, n_spectra, "iu")
     if not np.isin(array, [int(part) for part in Holdout]).all():
         raise DatasetError(f"holdout has values {np.unique(array)[:10].tolist()}, expected {[int(p) for p in Holdout]}")
@@ -224,7 +225,7 @@ def check_holdout(holdout: NDArray[Any], n_spectra: int) -> NDArray[np.int8]:
 
 
 def check_column(name: str, values: NDArray[Any], n_spectra: int) -> NDArray[Any]:
-    """A per-spectrum column of integers, floats, booleans or strings."""
+    """Check a per-spectrum column of integers, floats, booleans or strings."""
     if not name or "/" in name or "\0" in name or name.startswith(".") or name == "label":
         raise DatasetError(f"{name!r} cannot be the name of a column")
     return _vector(f"column {name!r}", values, n_spectra, "iufbU")

@@ -21,8 +21,8 @@ from specnet.files import write_atomically
 BLOCK_SPECTRA = 16 * layout.CHUNK_SPECTRA
 GZIP_LEVEL = 4
 
-Progress = Callable[[int, int], None]
-"""Called with spectra written so far and spectra in all."""
+Progress = Callable[[int], None]
+"""Called with the number of spectra done since the last call."""
 
 
 def write_spectra(path: Path | str, table: SpectraTable, *, progress: Progress | None = None) -> Path:
@@ -93,7 +93,7 @@ def _write_data(group: h5py.Group, table: SpectraTable, progress: Progress | Non
         stop = min(start + BLOCK_SPECTRA, table.n_spectra)
         intensity[start:stop] = table.intensity[start:stop]
         if progress is not None:
-            progress(stop, table.n_spectra)
+            progress(stop - start)
     axis = group.create_dataset(axis_name, data=table.axis.values)
     axis.attrs["units"] = table.axis.unit
     axis.attrs["long_name"] = table.axis.label
@@ -107,7 +107,8 @@ def _write_samples(group: h5py.Group, table: SpectraTable) -> None:
         except ValueError as error:
             length = sum(len(name.encode()) for name in names)
             raise DatasetError(
-                f"{len(names)} class names of {length} bytes do not fit into one HDF5 enumeration (about 64 kB): {error}"
+                f"{len(names)} class names of {length} bytes do not fit into one HDF5 enumeration "
+                f"(about 64 kB): {error}"
             ) from error
     for name, values in table.columns.items():
         column = _column(group, name, values, h5py.string_dtype() if values.dtype.kind == "U" else values.dtype)

@@ -131,7 +131,8 @@ def _find_layout(rows: Rows, path: Path) -> tuple[Layout, list[str]]:
     if along_columns:
         return "columns", []
     raise DatasetError(
-        f"{path}: no spectral axis: neither the numbers of the first row nor the first column ascend or descend throughout"
+        f"{path}: no spectral axis: neither the numbers of the first row nor those of the first column "
+        "ascend or descend throughout"
     )
 
 

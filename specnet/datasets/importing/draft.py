@@ -225,7 +225,7 @@ def _missing(draft: Draft) -> list[str]:
 
 
 def _own_grouping(draft: Draft) -> str:
-    """The column by which the file's own split happens to be grouped."""
+    """Name the column by which the file's own split happens to be grouped."""
     if draft.holdout is None:
         return ""
     known = (name for name in GROUP_COLUMNS if name in draft.columns)

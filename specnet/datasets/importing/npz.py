@@ -29,7 +29,8 @@ KNOWN = ("X", "y", "axis", "class_names", "split")
 def import_npz(path: Path | str, options: ImportOptions | None = None) -> tuple[SpectraTable, list[str]]:
     """Read a numpy archive.
 
-    Other arrays with one entry per spectrum become columns; ``group`` becomes ``sample_id``, ``session`` ``session_id``.
+    Other arrays with one entry per spectrum become columns; ``group`` becomes ``sample_id``, ``session`` becomes
+    ``session_id``.
 
     Parameters
     ----------
@@ -55,7 +56,8 @@ def import_npz(path: Path | str, options: ImportOptions | None = None) -> tuple[
         raise DatasetError(f"{path}: no array X of spectra; arrays: {', '.join(arrays) or 'none'}")
     if intensity.ndim != 2 or intensity.dtype.kind not in "iuf" or not 2 <= intensity.shape[1] <= MAX_POINTS:
         raise DatasetError(
-            f"{path}: X is {intensity.dtype} of shape {intensity.shape}, expected numbers (n_spectra, 2 to {MAX_POINTS})"
+            f"{path}: X is {intensity.dtype} of shape {intensity.shape}, expected numbers "
+            f"(n_spectra, 2 to {MAX_POINTS})"
         )
     n = len(intensity)
     labels, class_names = _labels(arrays, n, path)
@@ -87,7 +89,8 @@ def _read_archive(path: Path) -> dict[str, NDArray[Any]]:
             total = sum(info.file_size for info in members)
             if len(members) > MAX_ARRAYS or total > MAX_ARCHIVE_BYTES:
                 raise DatasetError(
-                    f"{path}: {len(members)} arrays of {total} bytes, the limits are {MAX_ARRAYS} and {MAX_ARCHIVE_BYTES}"
+                    f"{path}: {len(members)} arrays of {total} bytes, "
+                    f"the limits are {MAX_ARRAYS} and {MAX_ARCHIVE_BYTES}"
                 )
             return {info.filename.removesuffix(".npy"): _read_member(archive, info, path) for info in members}
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
