@@ -1,0 +1,110 @@
+"""What calibration found, as a validated document that is kept beside the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from specnet.calibration.candidates import Candidate
+from specnet.calibration.operating_point import OperatingPoint
+from specnet.errors import ConfigurationError, ModelError
+from specnet.exits import ExitPolicy
+from specnet.files import write_bytes
+
+FORMAT = "specnet-calibration"
+FORMAT_VERSION = 1
+MAX_BYTES = 8 << 20
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Temperatures, combiner and operating points of one network, fitted on its calibration split.
+
+    Parameters
+    ----------
+    n_spectra
+        Size of the calibration split.
+    static_macs
+        MACs of the full network.
+    combiner_nll
+        Negative log-likelihood of each combiner on the split; the least was chosen.
+    front
+        Candidates on the front of cost and accuracy, cheapest first.
+    operating_points
+        Exit policies by the names of `OperatingPoint`.
+    chosen
+        Name of the operating point in force.
+    mean_macs, accuracy
+        What it does on the calibration split.
+
+    Raises
+    ------
+    ConfigurationError
+        When the chosen point is missing or the policies have different numbers of exits.
+    """
+
+    n_spectra: int
+    static_macs: int
+    combiner_nll: dict[str, float]
+    front: tuple[Candidate, ...]
+    operating_points: dict[str, ExitPolicy]
+    chosen: str
+    mean_macs: float
+    accuracy: float
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if self.format != FORMAT or self.format_version != FORMAT_VERSION:
+            raise ConfigurationError(
+                f"expected {FORMAT} version {FORMAT_VERSION}, got {self.format[:40]!r} version {self.format_version}"
+            )
+        unknown = sorted(set(self.operating_points) - set(OperatingPoint))
+        if unknown or self.chosen not in self.operating_points:
+            raise ConfigurationError(
+                f"operating point {self.chosen!r} is in force, the calibration has {', '.join(self.operating_points)}; "
+                f"known names: {', '.join(OperatingPoint)}"
+            )
+        exits = {policy.n_exits for policy in self.operating_points.values()}
+        if len(exits) != 1:
+            raise ConfigurationError(f"the operating points have different numbers of exits: {sorted(exits)}")
+
+    @property
+    def policy(self) -> ExitPolicy:
+        """Exit policy of the operating point in force."""
+        return self.operating_points[self.chosen]
+
+    def to_json(self) -> bytes:
+        """Encode the document, indented."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n"
+
+    def write(self, path: Path | str) -> Path:
+        """Write the document atomically."""
+        return write_bytes(path, self.to_json())
+
+
+def parse_calibration(document: bytes, name: str = "calibration") -> Calibration:
+    """Read a document made by `Calibration.to_json`.
+
+    Raises
+    ------
+    ModelError
+        When it is too large or invalid.
+    """
+    if len(document) > MAX_BYTES:
+        raise ModelError(f"{name} has {len(document)} bytes, at most {MAX_BYTES} are accepted")
+    try:
+        return msgspec.json.decode(document, type=Calibration)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ConfigurationError) as error:
+        raise ModelError(f"{name} is no valid calibration: {error}") from error
+
+
+def read_calibration(path: Path | str) -> Calibration:
+    """Read a calibration file; `ModelError` when it is missing, too large or invalid."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            document = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"cannot read calibration {path}: {error.strerror}") from error
+    return parse_calibration(document, str(path))
