@@ -1,0 +1,1 @@
+"""The gateway: it finishes what devices could not decide, and answers over MQTT."""

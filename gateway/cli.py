@@ -1,0 +1,203 @@
+"""``specnet-gateway``: serve, models, selftest."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.config import PREFIX, GatewaySettings
+from gateway.engine import EngineSettings, create_engine
+from gateway.logs import configure_logging
+from gateway.models import ModelStore, add_bundle
+from gateway.selftest import Check, run_checks
+from gateway.service import GatewayService
+from specnet import __version__
+from specnet.configuration import load_configuration
+from specnet.errors import SpecnetError
+
+_OPTIONS = {
+    "store": "store",
+    "device": "device",
+    "engine": "engine",
+    "threads": "threads",
+    "group": "group",
+    "site": "site",
+    "name": "name",
+    "max_batch": "max_batch",
+    "metrics_port": "monitoring.port",
+}
+"""Command-line options and the settings they override."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit code: 0 done, 1 a check failed, 2 a user's mistake."""
+    options = _parser().parse_args(arguments)
+    configure_logging()
+    try:
+        code: int = options.run(options)
+    except SpecnetError as error:
+        sys.stderr.write(f"specnet-gateway: {error}\n")
+        return 2
+    except OSError as error:
+        sys.stderr.write(f"specnet-gateway: {error.filename or ''}: {error.strerror or error}\n")
+        return 2
+    return code
+
+
+def _serve(options: argparse.Namespace) -> int:
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with GatewayService(_settings(options)) as service:
+        _print_json(service.ready())
+        service.run(stopping)
+    return 0
+
+
+def _models_list(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    store = ModelStore(settings.store, create_engine(_engine_settings(settings)))
+    bad = store.rescan().bad
+    models: list[dict[str, Any]] = [
+        {
+            "name": model.manifest.name,
+            "version": model.manifest.version,
+            "id": model.bundle_id,
+            "classes": len(model.manifest.classes),
+            "splits": model.manifest.n_stages,
+            "path": str(model.path),
+        }
+        for model in store.models
+    ]
+    if options.json:
+        _print_json({"models": models, "bad": [{"path": str(b.path), "reason": b.reason} for b in bad]})
+        return 0
+    _print_table([tuple(models[0]) if models else ("name",), *(tuple(model.values()) for model in models)])
+    for broken in bad:
+        sys.stderr.write(f"not usable: {broken.reason}\n")
+    return 0
+
+
+def _models_add(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    path = add_bundle(settings.store, options.file, create_engine(_engine_settings(settings)))
+    if options.json:
+        _print_json({"path": str(path)})
+    else:
+        sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    checks = run_checks(_settings(options))
+    failed = [check for check in checks if not check.passed]
+    if options.json:
+        _print_json({"passed": not failed, "checks": [_plain(check) for check in checks]})
+    else:
+        rows = [(check.what, "ok" if check.passed else "FAILED", check.detail) for check in checks]
+        _print_table([("check", "result", "detail"), *rows])
+    return 1 if failed else 0
+
+
+def _plain(check: Check) -> dict[str, Any]:
+    return {"what": check.what, "passed": check.passed, "detail": check.detail}
+
+
+def _engine_settings(settings: GatewaySettings) -> EngineSettings:
+    return EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads)
+
+
+def _settings(options: argparse.Namespace) -> GatewaySettings:
+    given = {key: getattr(options, name, None) for name, key in _OPTIONS.items()}
+    overrides = {key: value for key, value in given.items() if value is not None}
+    if getattr(options, "broker", None) is not None:
+        host, _, port = options.broker.rpartition(":")
+        overrides["broker.host"], overrides["broker.port"] = (host, port) if host else (port, "1883")
+    return load_configuration(
+        GatewaySettings, options.config, environment=os.environ, prefix=PREFIX, overrides=overrides
+    )
+
+
+def _print_json(document: Any) -> None:
+    sys.stdout.write(json.dumps(document) + "\n")
+    sys.stdout.flush()
+
+
+def _print_table(rows: Sequence[Sequence[Any]]) -> None:
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))]
+    for row in texts:
+        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="specnet-gateway", description="Finish over MQTT what spectrum classifiers on devices could not decide."
+    )
+    parser.add_argument("--version", action="version", version=f"specnet {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    serve = _command(
+        commands,
+        "serve",
+        _serve,
+        "Serve the bundles of a store. One JSON line on stdout says when it is ready; logs go to stderr.",
+        "specnet-gateway serve --store models --broker 127.0.0.1:1883",
+    )
+    _add_broker(serve)
+    _add_engine(serve)
+    serve.add_argument("--group", help="replicas of one group share the requests")
+    serve.add_argument("--site", help="serve the devices of this site only")
+    serve.add_argument("--name", help="name of this gateway in results")
+    serve.add_argument("--max-batch", type=int, help="most requests of a batch")
+    serve.add_argument("--metrics-port", type=int, help="port of /metrics and /healthz on loopback; 0 takes a free one")
+    models = commands.add_parser("models", help="list or add bundles").add_subparsers(required=True, metavar="ACTION")
+    listing = _command(
+        models, "list", _models_list, "List the bundles of a store.", "specnet-gateway models list --json"
+    )
+    adding = _command(
+        models, "add", _models_add, "Check a bundle and copy it into a store.", "specnet-gateway models add a.specnet"
+    )
+    adding.add_argument("file", type=Path, help="a *.specnet file")
+    selftest = _command(
+        commands,
+        "selftest",
+        _selftest,
+        "Check engine, bundles and broker; exit code 1 when something fails.",
+        "specnet-gateway selftest --store models --broker 127.0.0.1:1883",
+    )
+    _add_broker(selftest)
+    for command in (listing, adding, selftest):
+        _add_engine(command)
+        command.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, text: str, example: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, epilog=f"example: {example}"
+    )
+    command.set_defaults(run=run)
+    command.add_argument("--store", help="folder of bundles, <name>/<version>/model.specnet (default: models)")
+    command.add_argument("--config", type=Path, help="TOML file; environment SPECNET_GATEWAY_* overrides it")
+    return command
+
+
+def _add_broker(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--broker", metavar="HOST:PORT", help="MQTT broker (default: 127.0.0.1:1883)")
+
+
+def _add_engine(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", choices=("cpu", "cuda"), help="where segments run")
+    command.add_argument("--engine", choices=("auto", "onnxruntime", "torch"), help="what runs them")
+    command.add_argument("--threads", type=int, help="threads of one segment call on a CPU")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

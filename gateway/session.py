@@ -1,0 +1,198 @@
+"""The conversation over MQTT: requests in, results out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from gateway.answers import Answers, Claim
+from gateway.batching import Admission, Work
+from gateway.config import GatewaySettings
+from gateway.intake import RefusedRequest, check_request, read_request, request_key
+from gateway.logs import RateLimitedLog
+from gateway.models import ServedModel
+from gateway.monitoring import Metrics
+from specnet.errors import SpecnetError
+from specnet.mqtt import Incoming, MqttSession
+from specnet.wire import OffloadRequest, Result, Topics, encode, shared_offload_filter
+from specnet.wire.messages import MAX_TEXT
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class OffloadSession:
+    """Receives requests, answers those that it knows already, queues the others, publishes results.
+
+    A message is acknowledged to the broker when its result has been published or when there will be none, so a broker
+    of version 5 never has more than `receive_maximum` of them under way here. What a device relies on is the result,
+    not this acknowledgement: a request that was shed has no result, and the device sends it again.
+
+    Parameters
+    ----------
+    settings
+        Broker, group, limits.
+    find_model
+        Looks a bundle up.
+    submit
+        Puts a request into the queue.
+    answers, metrics
+        What was answered before; what is counted.
+    client_id
+        Unique name at the broker.
+    """
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        *,
+        find_model: Callable[[str], ServedModel | None],
+        submit: Callable[[Work], Admission],
+        answers: Answers,
+        metrics: Metrics,
+        client_id: str,
+    ) -> None:
+        self._settings = settings
+        self._find_model = find_model
+        self._submit = submit
+        self._answers = answers
+        self._metrics = metrics
+        self._log = RateLimitedLog(_LOGGER)
+        self._closed = threading.Event()
+        self.mqtt = MqttSession(
+            settings.broker,
+            client_id,
+            on_message=self.handle,
+            on_up=self._subscribe,
+            manual_ack=True,
+            receive_maximum=settings.receive_maximum,
+            logger=_LOGGER,
+        )
+
+    def start(self) -> None:
+        """Begin to connect; an absent broker is waited for."""
+        self.mqtt.start()
+
+    def close_intake(self) -> None:
+        """Handle no more messages. They stay unacknowledged: a replica or the device's next attempt takes them."""
+        self._closed.set()
+
+    def stop(self, timeout_s: float) -> None:
+        """Publish what is under way and disconnect."""
+        self._closed.set()
+        self.mqtt.stop(timeout_s)
+
+    # ------------------------------------------------------------------ in the MQTT thread
+
+    def handle(self, incoming: Incoming) -> None:
+        """Take a message; whatever it contains, it ends in an answer, a queue place or a count."""
+        if self._closed.is_set():
+            return
+        try:
+            request = read_request(incoming)
+            self._note_response_topic(incoming, request)
+            self._take(request, incoming)
+        except RefusedRequest as refusal:
+            self._refuse(refusal, incoming)
+
+    def _take(self, request: OffloadRequest, incoming: Incoming) -> None:
+        key = request_key(request)
+        known = self._answers.claim(key)
+        if known is Claim.NEW:
+            try:
+                self._queue(check_request(request, incoming, self._find_model))
+            except BaseException:
+                self._answers.release(key)
+                raise
+            return
+        self._metrics.duplicates.inc()
+        if isinstance(known, Result):
+            self._publish(Topics(request.site, request.device).result, known, incoming.correlation)
+        self.mqtt.acknowledge(incoming)
+
+    def _queue(self, work: Work) -> None:
+        self._metrics.requests.labels(work.model.bundle_id, work.split).inc()
+        admission = self._submit(work)
+        if admission.victim is not None:
+            self._shed(admission.victim, "audit")
+        if admission.refusal is not None:
+            self._shed(work, admission.refusal.value)
+
+    def _shed(self, work: Work, reason: str) -> None:
+        self._answers.release(work.key)
+        self._metrics.shed.labels(reason).inc()
+        self._log.warning("a request was shed", reason=reason, request=work.request_id)
+        self.mqtt.acknowledge(work.incoming)
+
+    def _refuse(self, refusal: RefusedRequest, incoming: Incoming) -> None:
+        self._metrics.errors.labels(refusal.reason).inc()
+        request = refusal.request
+        self._log.warning(
+            "a message was refused",
+            reason=refusal.reason,
+            topic=incoming.topic,
+            request="" if request is None else request.request_id,
+            error=refusal,
+        )
+        if request is not None:
+            result = Result(
+                device=request.device,
+                boot=request.boot,
+                sequence=request.sequence,
+                bundle=request.bundle,
+                gateway=self._settings.name,
+                error=str(refusal)[:MAX_TEXT],
+            )
+            self._publish(Topics(request.site, request.device).result, result, incoming.correlation)
+        self.mqtt.acknowledge(incoming)
+
+    def _note_response_topic(self, incoming: Incoming, request: OffloadRequest) -> None:
+        """Count a wish to be answered elsewhere; messages must not choose where a gateway publishes."""
+        expected = Topics(request.site, request.device).result
+        if incoming.response_topic not in (None, expected):
+            self._metrics.errors.labels("response_topic").inc()
+            self._log.warning(
+                "answered on the device's own topic instead",
+                reason="response_topic",
+                wanted=incoming.response_topic,
+                request=request.request_id,
+            )
+
+    def _subscribe(self) -> None:
+        """Subscribe for the protocol just agreed on.
+
+        Shared subscriptions are part of MQTT 5. A broker of version 3.1.1 may know them too, but one that does not
+        takes the filter for a literal topic and delivers nothing, so the plain filter is the safe one there.
+        """
+        choice = self._settings.shared_subscription
+        shared = choice == "always" or (choice == "auto" and self.mqtt.protocol == "5")
+        topic_filter = shared_offload_filter(self._settings.group, self._settings.site)
+        self.mqtt.subscribe(topic_filter if shared else topic_filter.split("/", 2)[2])
+
+    # ------------------------------------------------------------------ in the worker's thread
+
+    def reply(self, work: Work, result: Result) -> None:
+        """Remember a result, publish it, then acknowledge the request."""
+        if result.error:
+            self._answers.release(work.key)  # what failed may succeed the next time
+        else:
+            self._answers.finish(work.key, result)
+        self._publish(work.topic, result, work.correlation)
+        self.mqtt.acknowledge(work.incoming)
+
+    def give_up(self, works: list[Work]) -> None:
+        """Shed requests that will not be computed any more."""
+        for work in works:
+            self._shed(work, "stopping")
+
+    def _publish(self, topic: str, result: Result, correlation: bytes | None) -> None:
+        """Publish once; when that is not possible the device asks again and gets the remembered result."""
+        try:
+            sent = self.mqtt.publish(topic, encode(result), correlation=correlation)
+        except SpecnetError as error:
+            self._metrics.errors.labels("unpublished").inc()
+            self._log.warning("a result cannot be sent", reason="unpublished", request=result.request_id, error=error)
+            return
+        if not sent:
+            self._metrics.errors.labels("unpublished").inc()
+            self._log.warning("a result was not sent: no connection", reason="unpublished", request=result.request_id)
