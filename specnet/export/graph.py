@@ -1,0 +1,84 @@
+"""A small builder for ONNX graphs: nodes in order, weights as initialisers, one output a call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 8  # readable by ONNX Runtime 1.14 and later
+
+
+class GraphBuilder:
+    """Collects nodes; every method returns the name of the value that it makes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: dict[str, onnx.TensorProto] = {}
+        self._count = 0
+
+    def constant(self, value: ArrayLike, dtype: Any = np.float32) -> str:
+        """Weights or shape parameters; equal constants are stored once."""
+        array: NDArray[Any] = np.array(value, dtype=dtype, order="C")
+        for name, known in self._constants.items():
+            other = numpy_helper.to_array(known)
+            if other.dtype == array.dtype and other.shape == array.shape and np.array_equal(other, array):
+                return name
+        name = f"c{len(self._constants)}"
+        self._constants[name] = numpy_helper.from_array(array, name)
+        return name
+
+    def integers(self, values: int | Sequence[int]) -> str:
+        """Int64 constant."""
+        return self.constant(values, np.int64)
+
+    def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Append a node with one output."""
+        self._count += 1
+        output = output or f"v{self._count}"
+        self._nodes.append(helper.make_node(operator, list(inputs), [output], name=f"n{self._count}", **attributes))
+        return output
+
+    def linear(self, x: str, weight: NDArray[Any], bias: NDArray[Any] | None = None) -> str:
+        """``x @ weight + bias`` over the last axis; `weight` is ``(in, out)``."""
+        product = self.node("MatMul", x, self.constant(weight))
+        return product if bias is None else self.node("Add", product, self.constant(bias))
+
+    def transpose(self, x: str) -> str:
+        """Swap the last two axes of a rank-3 value: channels-last to channels-first and back."""
+        return self.node("Transpose", x, perm=[0, 2, 1])
+
+    def pad_positions(self, x: str, before: int, after: int) -> str:
+        """Zeros before and after the positions of ``(n, positions, channels)``."""
+        if before == after == 0:
+            return x
+        return self.node("Pad", x, self.integers([0, before, 0, 0, after, 0]))
+
+    def reshape(self, x: str, shape: Sequence[int]) -> str:
+        """Reshape; 0 keeps an axis, -1 infers it."""
+        return self.node("Reshape", x, self.integers(shape))
+
+    def build(self, input_shape: tuple[int, int], outputs: dict[str, tuple[int, Sequence[int]]]) -> bytes:
+        """Serialise and check the graph.
+
+        Parameters
+        ----------
+        input_shape
+            ``(positions, channels)`` of the input ``features (n, positions, channels)``.
+        outputs
+            Element type and shape without the batch axis for each output name.
+        """
+        features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", *input_shape])
+        results = [helper.make_tensor_value_info(name, kind, ["n", *shape]) for name, (kind, shape) in outputs.items()]
+        graph = helper.make_graph(self._nodes, self._name, [features], results, list(self._constants.values()))
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="specnet")
+        model.ir_version = IR_VERSION
+        onnx.checker.check_model(model, full_check=True)
+        data: bytes = model.SerializeToString(deterministic=True)
+        return data

@@ -1,0 +1,184 @@
+"""A trained network as segments: one ONNX graph from exit to exit, with halted positions really skipped.
+
+Legend: n spectra, L points, P positions, C channels, U units, m active rows, k taps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import singledispatch
+
+from onnx import TensorProto
+
+from specnet.bundle import SegmentInfo
+from specnet.errors import ModelError
+from specnet.export.blocks import dense_branch, row_branch
+from specnet.export.folding import fold
+from specnet.export.graph import GraphBuilder
+from specnet.nn import Block, ExitHead, LinearExit, SpecNet
+from specnet.nn.heads import BinnedHead
+from specnet.nn.stage import SMOOTH, Halting, PositionAdaptiveStage
+
+
+@dataclass(frozen=True)
+class Segment:
+    """ONNX bytes of a segment and what the manifest says of it."""
+
+    info: SegmentInfo
+    data: bytes
+
+
+def export_segments(network: SpecNet) -> list[Segment]:
+    """Export segments 0..K of a network in evaluation mode.
+
+    Raises
+    ------
+    ModelError
+        When a part of the network has no ONNX form.
+    """
+    network.eval()
+    return [_linear_segment(network), *(_stage_segment(network, k) for k in range(1, network.n_exits))]
+
+
+def _linear_segment(network: SpecNet) -> Segment:
+    exit0, config = network.exit0, network.config
+    graph = GraphBuilder("segment-0")
+    spectrum = graph.reshape("features", [0, 1, config.n_points])
+    _linear_exit(graph, exit0, spectrum)
+    shape = (config.n_points, 1)
+    data = graph.build(shape, {"logits": (TensorProto.FLOAT, [config.n_classes])})
+    info = SegmentInfo(file="segments/0.onnx", input_shape=shape, feature_shape=None, fixed_macs=exit0.macs)
+    return Segment(info, data)
+
+
+def _linear_exit(graph: GraphBuilder, exit0: LinearExit, spectrum: str) -> None:
+    pooled = graph.node("AveragePool", spectrum, kernel_shape=[exit0.bin], strides=[exit0.bin])
+    weight, bias = graph.constant(exit0.weight.numpy().T), graph.constant(exit0.bias.numpy())
+    graph.node("Gemm", graph.node("Flatten", pooled), weight, bias, output="logits")
+
+
+def _stage_segment(network: SpecNet, index: int) -> Segment:
+    config, stage = network.config, network.stages[index - 1]
+    positions, width, last = config.positions[index - 1], config.widths[index - 1], index == config.n_stages
+    if index == 1:
+        input_shape, entry_positions = (config.n_points, 1), config.stem_positions
+    else:
+        input_shape = (config.positions[index - 2], config.widths[index - 2])
+        entry_positions = input_shape[0]
+    graph = GraphBuilder(f"segment-{index}")
+    x = _stem(graph, network) if index == 1 else "features"
+    x = _merge(graph, stage, x, entry_positions)
+    outputs: dict[str, tuple[int, list[int]]] = {"logits": (TensorProto.FLOAT, [config.n_classes])}
+    if stage.halting is None:
+        for unit in stage.units:
+            x = graph.node("Add", x, dense_branch(graph, unit, x))
+    else:
+        x = _adaptive_units(graph, stage, x, positions)
+        outputs["depth"] = (TensorProto.UINT8, [positions])
+    emit_head(network.heads[index - 1], graph, x)
+    if not last:
+        graph.node("Identity", x, output="next")
+        outputs["next"] = (TensorProto.FLOAT, [positions, width])
+    units = len(stage.units)
+    fixed = network.fixed_macs()[index]
+    if stage.halting is None:  # without halting every position runs every unit: no depth is reported
+        fixed += network.unit_macs()[index - 1] * units * positions
+    info = SegmentInfo(
+        file=f"segments/{index}.onnx",
+        input_shape=input_shape,
+        feature_shape=None if last else (positions, width),
+        fixed_macs=fixed,
+        units=units if stage.halting is not None else 0,
+        unit_macs=network.unit_macs()[index - 1] if stage.halting is not None else 0,
+    )
+    return Segment(info, graph.build(input_shape, outputs))
+
+
+def _stem(graph: GraphBuilder, network: SpecNet) -> str:
+    config = network.config
+    weight, bias = fold(network.stem, network.stem_norm)
+    pad = config.stem_kernel // 2
+    filtered = graph.node(
+        "Conv",
+        graph.reshape("features", [0, 1, config.n_points]),
+        graph.constant(weight),
+        graph.constant(bias),
+        strides=[config.stem_stride],
+        pads=[pad, pad],
+    )
+    return graph.transpose(graph.node("Relu", filtered))
+
+
+def _merge(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, positions: int) -> str:
+    """Join pairs of positions: a stride-2 convolution of 2 taps is one matrix product of reshaped rows."""
+    weight, bias = fold(stage.merge, stage.merge_norm)
+    out_channels, in_channels, _ = weight.shape
+    pairs = graph.reshape(graph.pad_positions(x, 0, positions % 2), [0, (positions + 1) // 2, 2 * in_channels])
+    joined = graph.linear(pairs, weight.transpose(2, 1, 0).reshape(2 * in_channels, out_channels), bias)
+    return graph.node("Relu", joined)
+
+
+def _adaptive_units(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, positions: int) -> str:
+    """Gather the rows of active positions, run the unit on them, scatter the results back."""
+    assert stage.halting is not None
+    depths = []
+    for index, active in enumerate(_active_masks(graph, stage.halting, x)):
+        unit = stage.units[index]
+        assert isinstance(unit, Block)
+        rows = graph.node("Transpose", graph.node("NonZero", active), perm=[1, 0])  # (m, 2): spectrum, position
+        branch = row_branch(graph, unit, _windows(graph, unit, x, rows, positions))
+        carried = graph.node("GatherND", x, rows)
+        x = graph.node("ScatterND", x, rows, graph.node("Add", carried, branch))
+        depths.append(graph.node("Cast", active, to=TensorProto.INT32))
+    total = depths[0]
+    for depth in depths[1:]:
+        total = graph.node("Add", total, depth)
+    graph.node("Cast", total, output="depth", to=TensorProto.UINT8)
+    return x
+
+
+def _active_masks(graph: GraphBuilder, halting: Halting, x: str) -> list[str]:
+    """Masks ``(n, P)`` of each unit: open as long as no score so far was zero or less."""
+    weight = halting.score.weight.detach().numpy()[:, :, 0].T
+    bias = halting.score.bias
+    assert bias is not None
+    scores = graph.transpose(graph.linear(x, weight, bias.detach().numpy()))
+    pad = SMOOTH // 2
+    smooth = graph.node(
+        "AveragePool", scores, kernel_shape=[SMOOTH], strides=[1], pads=[pad, pad], count_include_pad=0
+    )
+    open_gates = graph.node("Greater", smooth, graph.constant(0.0))
+    masks: list[str] = []
+    for unit in range(weight.shape[1]):
+        gate = graph.node("Gather", open_gates, graph.integers(unit), axis=1)
+        masks.append(graph.node("And", masks[-1], gate) if masks else gate)
+    return masks
+
+
+def _windows(graph: GraphBuilder, unit: Block, x: str, rows: str, positions: int) -> str:
+    """Windows ``(m, k, C)`` around the active rows; beyond the ends are zeros."""
+    pad = unit.kernel // 2
+    padded = graph.reshape(graph.pad_positions(x, pad, pad), [-1, unit.channels])
+    strides = graph.integers([positions + 2 * pad, 1])
+    first = graph.node("ReduceSum", graph.node("Mul", rows, strides), graph.integers([1]), keepdims=1)
+    return graph.node("Gather", padded, graph.node("Add", first, graph.integers(list(range(unit.kernel)))), axis=0)
+
+
+@singledispatch
+def emit_head(head: ExitHead, graph: GraphBuilder, x: str) -> None:
+    """Write an exit head on features ``(n, P, C)``, ending in the output ``logits``; one implementation a class."""
+    raise ModelError(f"exit head {type(head).__name__} has no ONNX form")
+
+
+@emit_head.register
+def _(head: BinnedHead, graph: GraphBuilder, x: str) -> None:
+    pooled = graph.node(
+        "MaxPool", graph.transpose(x), kernel_shape=[head.window], strides=[head.window], ceil_mode=1
+    )
+    weight = graph.constant(head.reduce.weight.detach().numpy())
+    assert head.reduce.bias is not None
+    reduced = graph.node("Conv", pooled, weight, graph.constant(head.reduce.bias.detach().numpy()))
+    flat = graph.node("Flatten", graph.node("Relu", reduced))
+    classify = head.classify
+    weight, bias = graph.constant(classify.weight.detach().numpy().T), graph.constant(classify.bias.detach().numpy())
+    graph.node("Gemm", flat, weight, bias, output="logits")

@@ -1,0 +1,140 @@
+"""The network's configuration and its presets: what is built, in one dataclass."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from specnet.errors import ModelError
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Early-exit network with position-adaptive stages.
+
+    Parameters
+    ----------
+    n_points, n_classes
+        Length L of a spectrum on the model's axis, and number of classes.
+    stem_channels, stem_kernel, stem_stride
+        First convolution, applied to the spectrum.
+    widths
+        Channels of each stage; their number is the number of stages K.
+    units
+        Residual units of each stage that run per position.
+    kernel
+        Taps of a unit's depthwise convolution (odd).
+    expansion
+        Hidden channels of a unit over its channels.
+    block
+        Name of the unit in the block registry.
+    head
+        Name of the exit head in its registry.
+    head_bins, head_channels
+        Bins that an exit head keeps along the axis, and channels in each.
+    linear_bin
+        Points averaged into one for exit 0.
+    adaptive
+        False builds the same network with every position at full depth.
+    dropout
+        Dropout in front of every exit head's classifier.
+    """
+
+    n_points: int
+    n_classes: int
+    stem_channels: int
+    widths: tuple[int, ...]
+    units: tuple[int, ...]
+    stem_kernel: int = 9
+    stem_stride: int = 2
+    kernel: int = 7
+    expansion: int = 2
+    block: str = "depthwise"
+    head: str = "binned"
+    head_bins: int = 16
+    head_channels: int = 12
+    linear_bin: int = 4
+    adaptive: bool = True
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "units", tuple(self.units))
+        if len(self.widths) != len(self.units) or not self.widths:
+            raise ModelError(f"every stage has a width and a number of units, got {self.widths} and {self.units}")
+        if min(self.widths) < 1 or min(self.units) < 0 or self.stem_channels < 1:
+            raise ModelError(f"widths are positive and units not negative, got {self.widths} and {self.units}")
+        if self.kernel % 2 == 0 or self.stem_kernel % 2 == 0:
+            raise ModelError(f"kernels are odd, got {self.kernel} and {self.stem_kernel}")
+        if self.n_classes < 2:
+            raise ModelError(f"a classifier has at least two classes, got {self.n_classes}")
+        if self.positions[-1] < 2:
+            raise ModelError(
+                f"{self.n_points} points are too few for {self.n_stages} stages: "
+                f"the last one would have {self.positions[-1]} position, at least 2 are needed"
+            )
+
+    @property
+    def n_stages(self) -> int:
+        """Number of stages K; the network has K + 1 exits."""
+        return len(self.widths)
+
+    @property
+    def stem_positions(self) -> int:
+        """Positions after the stem."""
+        return (self.n_points - 1) // self.stem_stride + 1
+
+    @property
+    def positions(self) -> tuple[int, ...]:
+        """Positions P of each stage: every strided unit halves them, rounding up."""
+        positions, last = [], self.stem_positions
+        for _ in self.widths:
+            last = (last + 1) // 2
+            positions.append(last)
+        return tuple(positions)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`; unknown or missing fields raise `ModelError`."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(plain) - known):
+            raise ModelError(f"unknown fields of a network {unknown}; known: {sorted(known)}")
+        try:
+            return cls(**plain)
+        except TypeError as error:
+            raise ModelError(f"the network's configuration is incomplete: {error}") from error
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "nano": {"stem_channels": 8, "widths": (8, 12, 16), "units": (1, 2, 2), "head_channels": 4},
+    "tiny": {"stem_channels": 12, "widths": (16, 24, 32, 48), "units": (1, 2, 2, 2), "head_channels": 8},
+    "small": {"stem_channels": 16, "widths": (28, 44, 64, 96), "units": (1, 2, 3, 3), "head_channels": 16},
+    "base": {"stem_channels": 24, "widths": (48, 72, 112, 192), "units": (2, 3, 4, 4), "head_channels": 24},
+}
+"""About 15 k, 60 k, 250 k and 1 M parameters with 30 classes and 1,000 points."""
+
+SHORT_AXIS = 300
+"""Below this number of points the stem keeps every one."""
+
+
+def preset(name: str, n_points: int, n_classes: int, **changes: Any) -> NetworkConfig:
+    """Configuration of a preset for a spectral length and number of classes.
+
+    It follows the axis: the longer it is, the more points exit 0 averages; a short one is not thinned by the stem; and
+    stages that would be left with less than 4 positions are dropped.
+    """
+    if name not in PRESETS:
+        raise ModelError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
+    fitting = {"linear_bin": max(1, n_points // 250), "stem_stride": 1 if n_points < SHORT_AXIS else 2}
+    options: dict[str, Any] = {**fitting, **PRESETS[name], **changes}
+    widths, units = options.pop("widths"), options.pop("units")
+    last, stages = (n_points - 1) // options["stem_stride"] + 1, 0
+    for _ in widths:
+        last = (last + 1) // 2
+        stages += last >= 4
+    kept = max(stages, 1)
+    return NetworkConfig(n_points=n_points, n_classes=n_classes, widths=widths[:kept], units=units[:kept], **options)

@@ -1,0 +1,110 @@
+"""Exit heads that keep the spectral axis, and the linear exit 0.
+
+Global average pooling throws peak positions away, which costs tens of points at early exits on spectra; these heads
+keep a few bins along the axis.
+
+Legend: B batch, C channels, P positions, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from specnet.errors import ModelError
+from specnet.nn.config import NetworkConfig
+
+
+class ExitHead(nn.Module):
+    """Logits from the features of a stage. Subclasses take ``(config, channels, positions)``."""
+
+    def forward(self, x: Float[Tensor, "batch channels positions"]) -> Float[Tensor, "batch classes"]:
+        """Logits."""
+        raise NotImplementedError
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one spectrum."""
+        raise NotImplementedError
+
+
+T = TypeVar("T", bound=type[ExitHead])
+HEADS: dict[str, type[ExitHead]] = {}
+
+
+def register_head(name: str) -> Callable[[T], T]:
+    """Make an exit head available under a name."""
+
+    def register(cls: T) -> T:
+        HEADS[name] = cls
+        return cls
+
+    return register
+
+
+def create_head(config: NetworkConfig, channels: int, positions: int) -> ExitHead:
+    """Build the registered head that the configuration names; `ModelError` for an unknown one."""
+    if config.head not in HEADS:
+        raise ModelError(f"unknown exit head {config.head!r}; known: {', '.join(HEADS)}")
+    return HEADS[config.head](config, channels, positions)  # type: ignore[call-arg, arg-type]
+
+
+@register_head("binned")
+class BinnedHead(ExitHead):
+    """Maximum in each of a few bins, fewer channels in each bin, then a linear classifier over bins and channels."""
+
+    def __init__(self, config: NetworkConfig, channels: int, positions: int) -> None:
+        super().__init__()
+        self.window = max(1, -(-positions // config.head_bins))
+        self.bins = -(-positions // self.window)
+        self.reduce = nn.Conv1d(channels, min(channels, config.head_channels), 1)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classify = nn.Linear(self.bins * self.reduce.out_channels, config.n_classes)
+
+    def forward(self, x: Float[Tensor, "batch channels positions"]) -> Float[Tensor, "batch classes"]:
+        """Logits."""
+        pooled = functional.max_pool1d(x, self.window, ceil_mode=True)
+        logits: Tensor = self.classify(self.dropout(torch.relu(self.reduce(pooled)).flatten(1)))
+        return logits
+
+    @property
+    def macs(self) -> int:
+        """Reduction at every bin and the classifier."""
+        return self.bins * self.reduce.in_channels * self.reduce.out_channels + self.classify.weight.numel()
+
+
+class LinearExit(nn.Module):
+    """Exit 0: a linear classifier on the binned, standardised spectrum, fitted apart from the network.
+
+    On many sets of spectra a linear model is as good as the first network exits at a hundredth of their cost. It is
+    fitted by `specnet.training.linear`, never by gradient steps of the network. Standardisation is folded into weight
+    and bias.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.bin = config.linear_bin
+        self.n_bins = config.n_points // self.bin
+        self.register_buffer("weight", torch.zeros(config.n_classes, self.n_bins))
+        self.register_buffer("bias", torch.zeros(config.n_classes))
+
+    def pool(self, x: Float[Tensor, "batch 1 points"]) -> Float[Tensor, "batch bins"]:
+        """Means over consecutive points; points beyond the last full bin are left out."""
+        return functional.avg_pool1d(x, self.bin).flatten(1)
+
+    def forward(self, x: Float[Tensor, "batch 1 points"]) -> Float[Tensor, "batch classes"]:
+        """Logits."""
+        return functional.linear(self.pool(x), self.weight, self.bias)
+
+    @property
+    def macs(self) -> int:
+        """One multiply for each weight, and the additions of the means."""
+        return self.weight.numel() + self.n_bins * self.bin

@@ -1,0 +1,138 @@
+"""The early-exit network: exit 0, stem, position-adaptive stages, and a head after each stage.
+
+Legend: B batch, L points, K stages, E = K + 1 exits, C channels, P positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from specnet.errors import ModelError
+from specnet.nn.config import NetworkConfig
+from specnet.nn.heads import LinearExit, create_head
+from specnet.nn.stage import DENSE, HARD, Gating, PositionAdaptiveStage
+
+
+@dataclass(frozen=True)
+class ExitOutputs:
+    """Everything one pass says: E logits ``(B, classes)``; for each stage depth ``(B, P)`` and gates ``(B, U, P)``."""
+
+    logits: list[Float[Tensor, "batch classes"]]
+    depths: list[Int[Tensor, "batch positions"]]
+    gates: list[Float[Tensor, "batch units positions"]]
+
+
+class SpecNet(nn.Module):
+    """Early-exit residual network with position-adaptive depth (after SCAI, arXiv 2206.12420).
+
+    Parameters
+    ----------
+    config
+        What to build; see `specnet.nn.config.PRESETS`.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.exit0 = LinearExit(config)
+        self.stem = nn.Conv1d(
+            1, config.stem_channels, config.stem_kernel, stride=config.stem_stride, padding=config.stem_kernel // 2, bias=False
+        )
+        self.stem_norm = nn.BatchNorm1d(config.stem_channels)
+        channels = (config.stem_channels, *config.widths)
+        self.stages = nn.ModuleList(
+            PositionAdaptiveStage(
+                channels[k],
+                channels[k + 1],
+                config.units[k],
+                block=config.block,
+                expansion=config.expansion,
+                kernel=config.kernel,
+                adaptive=config.adaptive,
+            )
+            for k in range(config.n_stages)
+        )
+        self.heads = nn.ModuleList(
+            create_head(config, width, positions)
+            for width, positions in zip(config.widths, config.positions, strict=True)
+        )
+
+    @property
+    def n_exits(self) -> int:
+        """Number of exits E, the linear one included."""
+        return self.config.n_stages + 1
+
+    def forward(self, x: Float[Tensor, "batch 1 points"], gating: Gating = HARD) -> ExitOutputs:
+        """All exits of preprocessed spectra."""
+        if x.shape[-1] != self.config.n_points:
+            raise ModelError(f"got {x.shape[-1]} points, expected {self.config.n_points}")
+        outputs = ExitOutputs([self.exit0(x)], [], [])
+        features = self.run_stem(x)
+        for stage, head in zip(self.stages, self.heads, strict=True):
+            output = stage(features, gating)
+            features = output.features
+            outputs.logits.append(head(features))
+            outputs.depths.append(output.depth)
+            outputs.gates.append(output.gates)
+        return outputs
+
+    def run_stem(self, x: Float[Tensor, "batch 1 points"]) -> Float[Tensor, "batch channels positions"]:
+        """Features in front of stage 1."""
+        return torch.relu(self.stem_norm(self.stem(x)))
+
+    @torch.no_grad()
+    def run_segment(
+        self, index: int, features: Float[Tensor, "batch positions channels"]
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Run what lies between two exits, as an exported segment does.
+
+        Parameters
+        ----------
+        index
+            0 for the linear exit, k for stage k with its head.
+        features
+            Channels-last: the spectrum ``(B, L, 1)`` for segments 0 and 1, else the features that segment
+            ``index - 1`` handed on.
+
+        Returns
+        -------
+        tuple
+            Logits ``(B, classes)``, features ``(B, P, C)`` for the next segment or None, depth ``(B, P)`` or None.
+        """
+        x = features.transpose(1, 2)
+        if index == 0:
+            return self.exit0(x), None, None
+        if index == 1:
+            x = self.run_stem(x)
+        output = self.stages[index - 1](x, HARD)
+        logits = self.heads[index - 1](output.features)
+        following = None if index == self.config.n_stages else output.features.transpose(1, 2)
+        return logits, following, output.depth
+
+    def fixed_macs(self) -> list[int]:
+        """MACs of each segment that every spectrum costs: stem, strided units, halting scores, heads."""
+        config, macs = self.config, [self.exit0.macs]
+        for k, (stage, head) in enumerate(zip(self.stages, self.heads, strict=True)):
+            cost = config.positions[k] * stage.merge.weight.numel() + head.macs
+            if stage.halting is not None:
+                cost += config.positions[k] * stage.halting.score.weight.numel()
+            if k == 0:
+                cost += config.stem_positions * self.stem.weight.numel()
+            macs.append(cost)
+        return macs
+
+    def unit_macs(self) -> list[int]:
+        """MACs of one residual unit at one position, for each stage."""
+        return [stage.units[0].macs if len(stage.units) else 0 for stage in self.stages]
+
+    def static_macs(self) -> int:
+        """MACs of the full network up to its last exit, every position and every exit."""
+        per_stage = zip(self.unit_macs(), self.config.units, self.config.positions, strict=True)
+        return sum(self.fixed_macs()) + sum(macs * units * positions for macs, units, positions in per_stage)
+
+
+__all__ = ["DENSE", "HARD", "ExitOutputs", "Gating", "SpecNet"]

@@ -1,0 +1,23 @@
+"""Training: recipe, losses that add up, schedule, augmentation, checkpoints, and finished runs."""
+
+from specnet.training.augmentation import AUGMENTATIONS, Augmentation, create_augmentation
+from specnet.training.config import TrainConfig
+from specnet.training.losses import LOSSES, Loss, register_loss
+from specnet.training.loop import train_network
+from specnet.training.run import CachedRun, Run, load_run
+from specnet.training.train import train
+
+__all__ = [
+    "AUGMENTATIONS",
+    "LOSSES",
+    "Augmentation",
+    "CachedRun",
+    "Loss",
+    "Run",
+    "TrainConfig",
+    "create_augmentation",
+    "load_run",
+    "register_loss",
+    "train",
+    "train_network",
+]

@@ -1,0 +1,73 @@
+"""What a training run is: every number that decides its result, in one dataclass."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from specnet.errors import ConfigurationError, ModelError
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Recipe of a training run.
+
+    Parameters
+    ----------
+    preset
+        Network preset, see `specnet.nn.list_models`.
+    preprocessing
+        Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`.
+    epochs, batch_size, learning_rate, weight_decay
+        AdamW with a one-cycle schedule (linear warm-up over a tenth, then cosine to zero).
+    distillation, temperature
+        Share alpha of the shallow exits' loss that imitates the deepest exit, and the softening T of both.
+    active_target
+        Share of the residual units' MACs that the network may spend on average; 1 leaves depth free.
+    adaptive
+        False trains the static network: every position at full depth.
+    augmentation
+        Name of an augmentation, see `specnet.training.augmentation.AUGMENTATIONS`.
+    seed
+        Of initialisation, order, augmentation and any split that has to be made.
+    """
+
+    preset: str = "small"
+    preprocessing: str = "auto"
+    epochs: int = 40
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    distillation: float = 0.3
+    temperature: float = 3.0
+    active_target: float = 0.35
+    adaptive: bool = True
+    augmentation: str = "light"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        checks = {
+            "epochs": (self.epochs >= 1, "at least 1"),
+            "batch_size": (self.batch_size >= 2, "at least 2 (batch norm)"),
+            "learning_rate": (0 < self.learning_rate < 1, "between 0 and 1"),
+            "weight_decay": (0 <= self.weight_decay < 1, "from 0 to 1"),
+            "distillation": (0 <= self.distillation <= 1, "from 0 to 1"),
+            "temperature": (self.temperature > 0, "positive"),
+            "active_target": (0 < self.active_target <= 1, "above 0, at most 1"),
+            "seed": (0 <= self.seed < 2**31, "from 0 to 2^31 - 1"),
+        }
+        for name, (fine, expected) in checks.items():
+            if not fine:
+                raise ConfigurationError(f"{name} is {getattr(self, name)}, expected {expected}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Self:
+        """Inverse of `to_dict`."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(plain) - known):
+            raise ModelError(f"unknown training options {unknown}; known: {sorted(known)}")
+        return cls(**plain)

@@ -1,0 +1,201 @@
+"""A training run on disk: ``run.json``, ``weights.safetensors``, and what calibration and evaluation add.
+
+Legend: n spectra, E exits, P positions of a stage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from specnet.calibration.cached import CachedLogits
+from specnet.datasets import Holdout, SpectraFile
+from specnet.errors import DatasetError, ModelError, SpecnetError
+from specnet.export.latency import cumulative_us
+from specnet.files import write_bytes, write_json
+from specnet.nn import HARD, SpecNet, load_weights, save_weights
+from specnet.preprocessing import Pipeline
+from specnet.spectra import SpectralAxis
+from specnet.training.config import TrainConfig
+from specnet.training.data import split_file
+
+RUN_FORMAT = 1
+MAX_RUN_BYTES = 16 << 20
+MAX_WEIGHT_BYTES = 1 << 30
+BATCH = 512
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class CachedRun:
+    """What a run says of the spectra of one part of a split.
+
+    `logits` holds E exits for n spectra; `depths` one ``(n, P)`` array a stage with the units that ran at each
+    position, `units` their number; `spectra` ``(n, n_points)`` preprocessed.
+    """
+
+    logits: CachedLogits
+    depths: list[NDArray[np.uint8]]
+    units: list[int]
+    spectra: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained network with everything that says what it was trained on.
+
+    `source_axis` is the axis of the training spectra, `axis` the model's, where `pipeline` ends.
+    """
+
+    path: Path
+    network: SpecNet
+    pipeline: Pipeline
+    axis: SpectralAxis
+    source_axis: SpectralAxis
+    classes: tuple[str, ...]
+    config: TrainConfig
+    split_by: str
+    split_origin: str
+    intensity_unit: str
+    provenance: dict[str, Any]
+
+    @property
+    def calibration_path(self) -> Path:
+        """Where `specnet calibrate` writes."""
+        return self.path / "calibration.json"
+
+    def save(self) -> None:
+        """Write the run; weights first, so that a ``run.json`` always has its weights."""
+        write_bytes(self.path / "weights.safetensors", save_weights(self.network))
+        write_json(
+            self.path / "run.json",
+            {
+                "format": RUN_FORMAT,
+                "classes": list(self.classes),
+                "axis": self.axis.to_dict(),
+                "source_axis": self.source_axis.to_dict(),
+                "intensity_unit": self.intensity_unit,
+                "pipeline": self.pipeline.to_list(),
+                "architecture": self.network.config.to_dict(),
+                "training": self.config.to_dict(),
+                "split_by": self.split_by,
+                "split_origin": self.split_origin,
+                "provenance": self.provenance,
+            },
+        )
+
+    def read_part(self, data: Path | str, holdout: Holdout) -> tuple[NDArray[Any], NDArray[np.int64], SpectralAxis]:
+        """Raw intensities, labels and axis of one part of a file, split as it was for training.
+
+        Raises
+        ------
+        DatasetError
+            When the file's classes are not the run's.
+        """
+        split = split_file(data, self.config.seed)
+        rows = split.rows(holdout)
+        with SpectraFile(data) as file:
+            if file.class_names != self.classes:
+                unknown = sorted(set(file.class_names) ^ set(self.classes))[:5]
+                raise DatasetError(
+                    f"{data} has {len(file.class_names)} classes, the run {len(self.classes)}; they differ in {unknown}"
+                )
+            return file.read(rows), split.labels[rows], file.axis
+
+    def cache(self, data: Path | str, holdout: Holdout, progress: Progress = lambda n: None) -> CachedRun:
+        """Preprocess one part of a file and run all exits on it.
+
+        Raises
+        ------
+        DatasetError
+            When the file does not fit the run; `AxisError` when its axis does not cover the model's.
+        """
+        intensity, labels, axis = self.read_part(data, holdout)
+        spectra = self.pipeline.bind(axis)(intensity)
+        logits, depths = [], []
+        self.network.eval()
+        with torch.no_grad():
+            for start in range(0, len(spectra), BATCH):
+                outputs = self.network(torch.from_numpy(spectra[start : start + BATCH])[:, None], HARD)
+                logits.append(torch.stack(outputs.logits).numpy())
+                depths.append([depth.to(torch.uint8).numpy() for depth in outputs.depths])
+                progress(len(outputs.logits[0]))
+        joined = [np.concatenate(parts) for parts in zip(*depths, strict=True)]
+        cached = CachedLogits(
+            logits=np.concatenate(logits, axis=1),
+            labels=labels,
+            macs=self.executed_macs(joined),
+            static_macs=self.network.static_macs(),
+        )
+        return CachedRun(cached, joined, list(self.network.config.units), spectra)
+
+    def executed_macs(self, depths: list[NDArray[np.uint8]]) -> NDArray[np.int64]:
+        """Cumulative MACs ``(E, n)`` really executed up to each exit, from the depths of all stages."""
+        fixed, unit = self.network.fixed_macs(), self.network.unit_macs()
+        macs = np.empty((len(fixed), len(depths[0])), dtype=np.int64)
+        macs[0] = fixed[0]
+        for k, depth in enumerate(depths, start=1):
+            macs[k] = macs[k - 1] + fixed[k] + unit[k - 1] * depth.sum(axis=1, dtype=np.int64)
+        return macs
+
+    def measure_us(self, threads: int = 1, spectra: NDArray[np.float32] | None = None) -> list[float]:
+        """Median microseconds up to each exit: ONNX Runtime, batch 1, preprocessing not included.
+
+        `spectra` are preprocessed ones ``(n, L)`` to run; they decide how many positions halt. Without them a
+        standard-normal one is used.
+        """
+        if spectra is None:
+            spectra = np.random.default_rng(0).standard_normal((1, self.axis.n_points), dtype=np.float32)
+        return cumulative_us(self.network, spectra, threads=threads)
+
+
+def load_run(path: Path | str) -> Run:
+    """Read a training run.
+
+    Raises
+    ------
+    ModelError
+        When the folder is no finished run, damaged, or written by a newer release.
+    """
+    path = Path(path)
+    document = _read(path / "run.json", MAX_RUN_BYTES, path)
+    weights = _read(path / "weights.safetensors", MAX_WEIGHT_BYTES, path)
+    try:
+        plain = json.loads(document)
+        if plain["format"] > RUN_FORMAT:
+            raise ModelError(f"{path} has run format {plain['format']}, this release reads up to {RUN_FORMAT}")
+        return Run(
+            path=path,
+            network=load_weights(plain["architecture"], weights),
+            pipeline=Pipeline.from_list(plain["pipeline"]),
+            axis=SpectralAxis.from_dict(plain["axis"]),
+            source_axis=SpectralAxis.from_dict(plain["source_axis"]),
+            classes=tuple(plain["classes"]),
+            config=TrainConfig.from_dict(plain["training"]),
+            split_by=plain["split_by"],
+            split_origin=plain["split_origin"],
+            intensity_unit=plain["intensity_unit"],
+            provenance=plain["provenance"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path / 'run.json'} is damaged: {type(error).__name__} {error}") from error
+    except ModelError:
+        raise
+    except SpecnetError as error:
+        raise ModelError(f"{path / 'run.json'}: {error}") from error
+
+
+def _read(file: Path, limit: int, run: Path) -> bytes:
+    try:
+        if file.stat().st_size > limit:
+            raise ModelError(f"{file} has {file.stat().st_size} bytes, at most {limit} are read")
+        return file.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{run} is no finished training run: {file.name}: {error.strerror}") from error
