@@ -132,13 +132,15 @@ class BoundPipeline:
         result = np.empty((len(rows), self.axis.n_points), dtype=np.float32)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for start in range(0, len(rows), self._block):
-                block = rows[start : start + self._block]
-                for step in self.steps:
-                    block = step.apply(block)
-                result[start : start + self._block] = block
-        if not np.isfinite(result).all():
-            raise SpectrumError("preprocessing overflows single precision: the intensities are too large or too small")
+                result[start : start + self._block] = self._run(rows[start : start + self._block])
         return result[0] if checked.ndim == 1 else result
+
+    def _run(self, block: Intensity) -> Intensity:
+        for step in self.steps:
+            block = step.apply(block)
+        if not np.isfinite(block).all():
+            raise SpectrumError("preprocessing overflows single precision: the intensities are too large or too small")
+        return block
 
 
 def _read_step(item: Any, number: int) -> Step:
