@@ -120,6 +120,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         except OSError as error:
             raise ConfigurationError(f"ca_file {self.ca_file!r} is unusable: {error}") from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.sslsocket_class = _TidySocket
         if self.cert_file:
             # an encrypted key would make OpenSSL ask on the terminal, which a service does not have
             try:
@@ -128,6 +129,17 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 files = f"cert_file {self.cert_file!r}, key_file {self.key_file!r}"
                 raise ConfigurationError(f"{files} are unusable: {error}") from error
         return context
+
+
+class _TidySocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho leaves that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 def _no_passphrase() -> str:

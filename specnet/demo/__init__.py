@@ -1,0 +1,1 @@
+"""What the demonstration starts beside device and gateway."""
