@@ -1,0 +1,28 @@
+"""How good a calibrated network is on the test split, at every exit, budget and at its operating point.
+
+Figures are in `specnet.evaluation.plots`, so that measuring needs no matplotlib.
+"""
+
+from __future__ import annotations
+
+from specnet.evaluation.depth import DepthMaps
+from specnet.evaluation.metrics import (
+    Reliability,
+    accuracy,
+    balanced_accuracy,
+    confusion_matrix,
+    expected_calibration_error,
+    reliability,
+)
+from specnet.evaluation.report import evaluate
+
+__all__ = [
+    "DepthMaps",
+    "Reliability",
+    "accuracy",
+    "balanced_accuracy",
+    "confusion_matrix",
+    "evaluate",
+    "expected_calibration_error",
+    "reliability",
+]

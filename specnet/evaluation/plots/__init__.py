@@ -1,0 +1,17 @@
+"""Figures of an evaluation, each written as a PNG."""
+
+from __future__ import annotations
+
+from specnet.evaluation.plots.accuracy_curve import plot_accuracy_against_macs
+from specnet.evaluation.plots.confusion import plot_confusion
+from specnet.evaluation.plots.depth_map import plot_depth_maps
+from specnet.evaluation.plots.exit_shares import plot_exit_shares
+from specnet.evaluation.plots.reliability_diagram import plot_reliability
+
+__all__ = [
+    "plot_accuracy_against_macs",
+    "plot_confusion",
+    "plot_depth_maps",
+    "plot_exit_shares",
+    "plot_reliability",
+]

@@ -1,0 +1,167 @@
+"""The evaluation report: what each exit, each budget and the operating point achieve on the test split.
+
+Thresholds always come from the calibration split; the test split is only measured. Field names are a fixed contract
+of ``specnet evaluate --json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from specnet.calibration import CachedLogits, Calibration, thresholds_for_budget
+from specnet.errors import ModelError
+from specnet.evaluation.depth import DepthMaps
+from specnet.evaluation.metrics import accuracy, balanced_accuracy, expected_calibration_error
+from specnet.exits import ExitPolicy, Routing, log_softmax, route
+
+BUDGET_SHARES = (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 0.9)
+"""Budgets as shares of the full network, fixed so that networks compare; those a network can spend are reported."""
+
+
+def evaluate(
+    test: CachedLogits,
+    calibration: Calibration,
+    calibration_split: CachedLogits,
+    *,
+    classes: Sequence[str],
+    split_by: str,
+    depth: DepthMaps | None = None,
+    cumulative_us: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """Measure a calibrated network on the test split.
+
+    Parameters
+    ----------
+    test
+        Cached logits of the test split.
+    calibration
+        Temperatures, combiner and operating point, fitted before.
+    calibration_split
+        Cached logits of the calibration split, on which budget thresholds are solved.
+    classes
+        C class names.
+    split_by
+        Column that the splits were grouped by; empty for ungrouped.
+    depth
+        Depth maps of the test split, for the active share.
+    cumulative_us
+        E median times in microseconds until each exit has answered, one spectrum at a time.
+
+    Returns
+    -------
+    dict
+        JSON document. In ``exits``, ``accuracy``, ``balanced_accuracy`` and ``ece`` judge the exit's own tempered
+        prediction, those beginning with ``combined_`` what a spectrum leaving there would be told; ``macs`` is the
+        mean really executed. ``static`` is the last exit's own prediction; ``budgeted`` and ``operating_point`` judge
+        combined predictions. ``mean_us`` is None when no times are given, ``active_share`` None without depth maps.
+
+    Raises
+    ------
+    ModelError
+        When logits, calibration, classes, depths and times do not belong together.
+    """
+    _require_agreement(test, calibration, calibration_split, classes, depth, cumulative_us)
+    policy = calibration.policy
+    routing = route(policy, test.logits)
+    exits = [_exit_entry(test, policy, routing, k) for k in range(test.n_exits)]
+    return {
+        "classes": list(classes),
+        "n_test": test.n_spectra,
+        "exits": exits,
+        "static_macs": test.static_macs,
+        "static": {key: exits[-1][key] for key in ("accuracy", "balanced_accuracy", "ece")},
+        "budgeted": _budgeted(test, calibration_split, policy),
+        "operating_point": _operating_point(test, calibration, routing, depth, cumulative_us),
+        "combiner": policy.combiner,
+        "temperatures": list(policy.temperatures),
+        "n_calibration": calibration_split.n_spectra,
+        "split_by": split_by,
+    }
+
+
+def _require_agreement(
+    test: CachedLogits,
+    calibration: Calibration,
+    calibration_split: CachedLogits,
+    classes: Sequence[str],
+    depth: DepthMaps | None,
+    cumulative_us: Sequence[float] | None,
+) -> None:
+    n_exits, n_classes = test.n_exits, test.n_classes
+    if calibration.policy.n_exits != n_exits:
+        raise ModelError(
+            f"the calibration has {calibration.policy.n_exits} exits, the network {n_exits}: calibrate this run again"
+        )
+    if (calibration_split.n_exits, calibration_split.n_classes) != (n_exits, n_classes):
+        raise ModelError(
+            f"calibration logits have {calibration_split.n_exits} exits and {calibration_split.n_classes} classes, "
+            f"test logits {n_exits} and {n_classes}"
+        )
+    if len(classes) != n_classes:
+        raise ModelError(f"got {len(classes)} class names for {n_classes} classes")
+    if depth is not None and (depth.n_spectra, len(depth.units)) != (test.n_spectra, n_exits - 1):
+        raise ModelError(
+            f"depth maps are of {depth.n_spectra} spectra and {len(depth.units)} stages, expected {test.n_spectra} and "
+            f"{n_exits - 1}"
+        )
+    if cumulative_us is not None and len(cumulative_us) != n_exits:
+        raise ModelError(f"got {len(cumulative_us)} times for {n_exits} exits")
+
+
+def _exit_entry(test: CachedLogits, policy: ExitPolicy, routing: Routing, k: int) -> dict[str, Any]:
+    own = np.exp(log_softmax(test.logits[k] / np.float32(policy.temperatures[k])))
+    combined = routing.all_probabilities[k]
+    entry: dict[str, Any] = {"exit": k, "macs": float(test.macs[k].mean())}
+    for prefix, probabilities in (("", own), ("combined_", combined)):
+        predicted = probabilities.argmax(axis=1)
+        entry[f"{prefix}accuracy"] = accuracy(test.labels, predicted)
+        entry[f"{prefix}balanced_accuracy"] = balanced_accuracy(test.labels, predicted, test.n_classes)
+        entry[f"{prefix}ece"] = expected_calibration_error(probabilities, test.labels)
+    return entry
+
+
+def _routed_entry(test: CachedLogits, routing: Routing) -> dict[str, Any]:
+    """Measure a split whose spectra leave where a policy says."""
+    predicted = routing.probabilities.argmax(axis=1)
+    counts = np.bincount(routing.exit_index, minlength=test.n_exits)
+    return {
+        "mean_macs": float(test.macs[routing.exit_index, np.arange(test.n_spectra)].mean()),
+        "accuracy": accuracy(test.labels, predicted),
+        "balanced_accuracy": balanced_accuracy(test.labels, predicted, test.n_classes),
+        "exit_shares": (counts / test.n_spectra).tolist(),
+    }
+
+
+def _budgeted(test: CachedLogits, calibration_split: CachedLogits, policy: ExitPolicy) -> list[dict[str, Any]]:
+    low, high = float(calibration_split.macs[0].mean()), float(calibration_split.macs[-1].mean())
+    shares = [share * calibration_split.static_macs for share in BUDGET_SHARES]
+    entries = []
+    for budget in [low, *(macs for macs in shares if low < macs < high), high]:
+        solved = thresholds_for_budget(calibration_split, policy, budget)
+        entry = _routed_entry(test, route(solved, test.logits))
+        entries.append({"budget": budget, **entry, "thresholds": list(solved.thresholds)})
+    return entries
+
+
+def _operating_point(
+    test: CachedLogits,
+    calibration: Calibration,
+    routing: Routing,
+    depth: DepthMaps | None,
+    cumulative_us: Sequence[float] | None,
+) -> dict[str, Any]:
+    entry = _routed_entry(test, routing)
+    mean_us = None if cumulative_us is None else float(np.dot(entry["exit_shares"], cumulative_us))
+    return {
+        "name": calibration.chosen,
+        **entry,
+        "mean_us": mean_us,
+        "active_share": None if depth is None else depth.active_share(routing.exit_index),
+        "mac_share": entry["mean_macs"] / test.static_macs,
+        "ece": expected_calibration_error(routing.probabilities, test.labels),
+        "thresholds": list(calibration.policy.thresholds),
+        "calibration_accuracy": calibration.accuracy,
+    }
