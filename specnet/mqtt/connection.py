@@ -62,6 +62,9 @@ class Listener(Protocol):
     def received(self, incoming: Incoming) -> None:
         """Hear that a message has arrived."""
 
+    def granted(self) -> None:
+        """Hear that the broker has taken a subscription."""
+
     def refused(self, what: str) -> None:
         """Hear that the broker has refused a subscription or a publish."""
 
@@ -289,6 +292,8 @@ class Connection:
         for code in codes:
             if code.is_failure:
                 self._listener.refused(f"a subscription: {code}")
+            else:
+                self._listener.granted()
 
 
 def _without_delay(_client: paho.Client, _data: Any, sock: Any) -> None:

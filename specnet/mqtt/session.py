@@ -59,7 +59,8 @@ class MqttSession:
     ----------
     counters
         Read-only: ``connects``, ``disconnects``, ``published``, ``received``, ``callback_errors``, ``oversize`` (either
-        direction), ``refused`` (what the broker refused: connections for their credentials, publishes, subscriptions),
+        direction), ``subscribed`` (subscriptions that the broker granted, renewed ones
+        too), ``refused`` (what the broker refused: connections for their credentials, publishes, subscriptions),
         ``congested`` (publishes that found no room), ``lost_in_flight`` (published, but not acknowledged when the
         connection ended), ``stale_acknowledgements``.
 

@@ -21,6 +21,7 @@ COUNTERS = (
     "received",
     "callback_errors",
     "oversize",
+    "subscribed",
     "refused",
     "congested",
     "lost_in_flight",
@@ -43,7 +44,7 @@ class Client:
 
 
 class Supervisor:
-    """Keeps one connection standing. `accepted`, `received` and `refused` are what the connection tells it.
+    """Keeps one connection standing. `accepted`, `received`, `granted` and `refused` are what the connection tells it.
 
     Parameters
     ----------
@@ -67,14 +68,14 @@ class Supervisor:
         self._said: set[str] = set()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
+        self._subscribing = threading.Lock()
 
     def subscribe(self, topic_filter: str, qos: int) -> None:
         """Remember a subscription, and send it when there is a connection."""
-        with self._lock:
+        with self._subscribing:
             self._subscriptions[topic_filter] = qos
-            connection = self.connection
-        if connection is not None:
-            connection.subscribe(topic_filter, qos)
+            if self.connection is not None:
+                self.connection.subscribe(topic_filter, qos)
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""
@@ -99,11 +100,11 @@ class Supervisor:
 
     def accepted(self, connection: Connection) -> None:
         """Renew the subscriptions and announce the connection."""
-        with self._lock:
+        with self._subscribing:
+            for topic_filter, qos in self._subscriptions.items():
+                connection.subscribe(topic_filter, qos)
+            # only now may others publish: an answer to them must find the subscription
             self.connection = connection
-            subscriptions = list(self._subscriptions.items())
-        for topic_filter, qos in subscriptions:
-            connection.subscribe(topic_filter, qos)
         self.count("connects")
         self._said.clear()
         self.log(logging.INFO, f"connected with MQTT {connection.version}")
@@ -121,6 +122,10 @@ class Supervisor:
             # unacknowledged it would take a place in the broker's window for ever
             self.acknowledge(incoming)
 
+    def granted(self) -> None:
+        """Count a subscription that the broker has taken."""
+        self.count("subscribed")
+
     def refused(self, what: str) -> None:
         """Count and log what was refused."""
         self.count("refused")
@@ -137,7 +142,7 @@ class Supervisor:
         while not self._stopping.is_set():
             self._attempt = self._new_connection()
             end = self._attempt.run(self._stopping)
-            with self._lock:
+            with self._subscribing:
                 was_up, self.connection = self.connection is not None, None
             again_at_once = False
             if was_up:

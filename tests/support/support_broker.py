@@ -82,6 +82,7 @@ def connected_session(
         session.subscribe(topic_filter)
     session.start()
     wait_until(lambda: session.connected, f"{client_id} connects to {broker.kind}")
+    wait_until(lambda: session.counters["subscribed"] >= len(topic_filters), f"{broker.kind} takes the subscriptions")
     return session
 
 

@@ -141,16 +141,26 @@ def test_a_wrong_password_is_reported_once_and_a_corrected_one_is_used(
     assert "horse" not in caplog.text
 
 
-def test_a_refused_subscription_is_reported(tmp_path: Path, broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_publish_is_reported(tmp_path: Path, broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     rules = tmp_path / "rules"
     rules.write_text("topic readwrite allowed\n")
-    # mosquitto grants a subscription that its rules never let through, but refuses one whose filter is no filter for it
     with Broker(folder=tmp_path / "b", extra_configuration=[f"acl_file {rules}"]) as guarded:
         session = connected_session(guarded, "node-1")
         assert session.publish("forbidden", b"")
         wait_until(lambda: session.counters["refused"], "the refusal is counted")
         session.stop()
     assert "refused a publish" in caplog.text
+
+
+def test_a_refused_subscription_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    accepted, subscription_failed = b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x80"
+    with _server(accepted + subscription_failed) as (port, _visits):
+        session = MqttSession(BrokerSettings(port=port, protocol="3.1.1"), "node-1", on_message=Inbox())
+        session.subscribe("forbidden")
+        session.start()
+        wait_until(lambda: session.counters["refused"], "the refusal is counted")
+        session.stop()
+    assert "refused a subscription" in caplog.text
 
 
 def test_two_clients_of_one_name_do_not_kill_the_service(broker: Broker) -> None:
@@ -196,7 +206,7 @@ def test_a_broker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
 
 @contextmanager
 def _server(answer: bytes | None) -> Iterator[tuple[int, threading.Semaphore]]:
-    """A server that answers every connection with the same bytes and closes it; None: says nothing and keeps it open."""
+    """Answer every connection with the same bytes and close it; None: say nothing and keep it open."""
     visits, closing, kept = threading.Semaphore(0), threading.Event(), []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.05)
