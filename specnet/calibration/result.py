@@ -6,7 +6,9 @@ from pathlib import Path
 
 import msgspec
 
+from specnet.calibration.cached import CachedLogits
 from specnet.calibration.candidates import Candidate
+from specnet.calibration.exit_table import ExitTable
 from specnet.calibration.operating_point import OperatingPoint
 from specnet.errors import ConfigurationError, ModelError
 from specnet.exits import ExitPolicy
@@ -73,6 +75,17 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def policy(self) -> ExitPolicy:
         """Exit policy of the operating point in force."""
         return self.operating_points[self.chosen]
+
+    def describes(self, cached: CachedLogits) -> bool:
+        """Whether the operating point still does on a calibration split what it did when it was chosen.
+
+        False after the network was trained again or with other data; rounding between machines is allowed for.
+        """
+        if (cached.n_exits, cached.n_spectra) != (self.policy.n_exits, self.n_spectra):
+            return False
+        outcome = ExitTable.of(cached, self.policy).outcome(self.policy.thresholds)
+        same_accuracy = abs(outcome.accuracy - self.accuracy) <= max(0.002, 1.5 / self.n_spectra)
+        return same_accuracy and abs(outcome.mean_macs - self.mean_macs) <= 0.01 * self.mean_macs
 
     def to_json(self) -> bytes:
         """Encode the document, indented."""

@@ -77,5 +77,5 @@ def reliability(probabilities: NDArray[np.float32], labels: Labels, n_bins: int 
 
 
 def expected_calibration_error(probabilities: NDArray[np.float32], labels: Labels, n_bins: int = N_BINS) -> float:
-    """Measure the expected calibration error of probabilities ``(n, C)`` in equal-width bins (Guo et al. 2017, eq. 3)."""
+    """Measure `Reliability.ece` of probabilities ``(n, C)`` (Guo et al. 2017, eq. 3)."""
     return reliability(probabilities, labels, n_bins).ece

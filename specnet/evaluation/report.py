@@ -56,7 +56,9 @@ def evaluate(
         JSON document. In ``exits``, ``accuracy``, ``balanced_accuracy`` and ``ece`` judge the exit's own tempered
         prediction, those beginning with ``combined_`` what a spectrum leaving there would be told; ``macs`` is the
         mean really executed. ``static`` is the last exit's own prediction; ``budgeted`` and ``operating_point`` judge
-        combined predictions. ``mean_us`` is None when no times are given, ``active_share`` None without depth maps.
+        combined predictions. ``calibration_current`` is false when the calibration was made with other data or
+        another training of the network. ``mean_us`` is None when no times are given, ``active_share`` None without depth
+        maps.
 
     Raises
     ------
@@ -78,6 +80,7 @@ def evaluate(
         "combiner": policy.combiner,
         "temperatures": list(policy.temperatures),
         "n_calibration": calibration_split.n_spectra,
+        "calibration_current": calibration.describes(calibration_split),
         "split_by": split_by,
     }
 

@@ -1,0 +1,106 @@
+"""``specnet calibrate``: temperatures, combiner and the operating point of a run, from its calibration split."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specnet.commands.console import progress, say, table
+
+if TYPE_CHECKING:
+    from specnet.calibration import CachedLogits, Calibration
+
+HELP = "choose when spectra leave: temperatures, combiner and thresholds from the calibration split"
+EXAMPLE = "specnet calibrate runs/minerals minerals.h5 --budget 0.3"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder that `specnet train` wrote")
+    parser.add_argument("data", type=Path, metavar="DATA.h5", help="the spectra it was trained on")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--budget",
+        type=float,
+        metavar="MACS|SHARE",
+        help="best accuracy within a mean cost: MACs, or up to 1 a share of the full network",
+    )
+    which.add_argument(
+        "--min-accuracy",
+        type=float,
+        metavar="A",
+        help="least mean cost that reaches this accuracy (0 to 1) on the calibration split",
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Calibrate and write ``RUN/calibration.json``.
+
+    Raises
+    ------
+    ConfigurationError
+        When the budget or the accuracy cannot be had.
+    DatasetError, ModelError
+        When run and data cannot be used.
+    """
+    from specnet.calibration import calibrate
+    from specnet.datasets import Holdout
+    from specnet.training import load_run
+
+    trained = load_run(args.run)
+    with progress("calibration split", None) as advance:
+        cached = trained.cache(args.data, Holdout.CALIBRATION, advance).logits
+    calibration = calibrate(cached, budget=args.budget, min_accuracy=args.min_accuracy)
+    path = calibration.write(trained.calibration_path)
+    document = describe(calibration, cached)
+    _show(document)
+    say(f"written to {path}")
+    return {"calibration": str(path), **document}
+
+
+def describe(calibration: Calibration, cached: CachedLogits) -> dict[str, Any]:
+    """Plain summary of a calibration: what each operating point does on the calibration split."""
+    from specnet.calibration.exit_table import ExitTable
+
+    points = {}
+    for name, policy in calibration.operating_points.items():
+        outcome = ExitTable.of(cached, policy).outcome(policy.thresholds)
+        points[name] = {
+            "mean_macs": outcome.mean_macs,
+            "mac_share": outcome.mean_macs / cached.static_macs,
+            "accuracy": outcome.accuracy,
+            "exit_shares": list(outcome.exit_shares),
+            "thresholds": list(policy.thresholds),
+        }
+    return {
+        "chosen": calibration.chosen,
+        "n_calibration": cached.n_spectra,
+        "static_macs": cached.static_macs,
+        "combiner": calibration.policy.combiner,
+        "combiner_nll": calibration.combiner_nll,
+        "temperatures": list(calibration.policy.temperatures),
+        "operating_points": points,
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    say(
+        f"{document['n_calibration']} calibration spectra; combiner {document['combiner']}; temperatures "
+        + " ".join(f"{temperature:.2f}" for temperature in document["temperatures"])
+    )
+    rows = [
+        (
+            f"{name} *" if name == document["chosen"] else name,
+            f"{point['accuracy']:.2%}",
+            f"{point['mean_macs']:,.0f}",
+            f"{point['mac_share']:.1%}",
+            " ".join(f"{share:.0%}" for share in point["exit_shares"]),
+        )
+        for name, point in document["operating_points"].items()
+    ]
+    table(
+        "on the calibration split (* in force)",
+        ("operating point", "accuracy", "mean MACs", "of full", "exits 0.."),
+        rows,
+    )
