@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import threading
 import time
@@ -22,6 +23,7 @@ from specnet.mqtt.window import Admission, Outgoing, SendWindow
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 0.5
 WINDOW = 100
 PACKET_OVERHEAD_BYTES = 66_000  # the longest topic, and the properties that specnet uses
 UNSUPPORTED_VERSION = 0x84
@@ -108,6 +110,7 @@ class Connection:
         self._listener = listener
         self._window = SendWindow(WINDOW)
         self._closing = threading.Event()
+        self._close_deadline = math.inf
         self._over = False
         self._answer: Answer | None = None
         self._accepted_at: float | None = None
@@ -133,6 +136,7 @@ class Connection:
 
     def close(self) -> None:
         """Send a DISCONNECT, so that the broker drops the will. Callable from any thread."""
+        self._close_deadline = time.monotonic() + CLOSE_TIMEOUT_S
         self._closing.set()
         self._client.disconnect()
 
@@ -212,7 +216,10 @@ class Connection:
             if waiting and time.monotonic() > deadline:
                 self._note_end(f"no answer to CONNECT in {ANSWER_TIMEOUT_S:g} s")
                 return
-            code = self._client.loop(0.1 if waiting else 1.0)
+            if time.monotonic() > self._close_deadline:
+                self._note_end("closed by us; the broker did not take the DISCONNECT")
+                return
+            code = self._client.loop(0.1 if waiting or self._closing.is_set() else 1.0)
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
                 self._note_end(paho.error_string(code))
 

@@ -19,7 +19,7 @@ from specnet.mqtt.window import Outgoing
 
 _LOGGER = logging.getLogger(__name__)
 MAX_CLIENT_ID_BYTES = 256
-LEAST_JOIN_S = 0.5
+LEAST_JOIN_S = 2.0
 MAX_EXPIRY_S = 2**32 - 1
 MAX_CORRELATION_BYTES = 65_535
 
@@ -68,6 +68,8 @@ class MqttSession:
     ------
     BrokerError
         When client id or receive maximum is invalid.
+    MessageTooLargeError
+        When the will is over `BrokerSettings.max_payload_bytes`.
     ConfigurationError
         When password or certificate files are unusable.
     """
@@ -89,6 +91,9 @@ class MqttSession:
             raise BrokerError(f"a client id has 1 to {MAX_CLIENT_ID_BYTES} bytes, got {client_id!r}")
         if not 1 <= receive_maximum <= 65_535:
             raise BrokerError(f"receive_maximum is from 1 to 65535, got {receive_maximum}")
+        if will is not None and len(will.payload) > settings.max_payload_bytes:
+            found, limit = len(will.payload), settings.max_payload_bytes
+            raise MessageTooLargeError(f"the will on {will.topic!r} has {found} bytes, the limit is {limit}")
         # files that cannot be read should be known at once, not when the broker is first reached
         settings.password()
         settings.tls_context()

@@ -96,6 +96,18 @@ def test_a_hanging_broker_fills_the_window_but_not_the_memory(broker: Broker) ->
     receiver.stop()
 
 
+def test_stop_ends_although_the_broker_hangs(broker: Broker) -> None:
+    before = set(threading.enumerate())
+    session = connected_session(broker, "node-1")
+    os.kill(broker.pid, signal.SIGSTOP)
+    # more than the sockets' buffers hold, so that not even the DISCONNECT leaves
+    while session.publish("t", bytes(200_000)):
+        pass
+    session.stop(timeout=0.1)
+    assert set(threading.enumerate()) == before
+    assert session.counters["lost_in_flight"] > 1
+
+
 def test_the_broker_sends_the_will_of_a_killed_client(any_broker: Broker) -> None:
     inbox = Inbox()
     observer = connected_session(any_broker, "observer", "state/#", on_message=inbox)

@@ -8,7 +8,7 @@ import pytest
 from support_broker import Broker, Inbox, connected_session, settings_for, wait_until
 
 from specnet.errors import BrokerError, MessageTooLargeError
-from specnet.mqtt import BrokerSettings, Incoming, MqttSession
+from specnet.mqtt import BrokerSettings, Incoming, MqttSession, Will
 
 
 def test_a_payload_over_the_limit_is_not_sent(broker: Broker) -> None:
@@ -21,6 +21,11 @@ def test_a_payload_over_the_limit_is_not_sent(broker: Broker) -> None:
     session.stop()
     assert session.counters["oversize"] == 1
     assert session.counters["connects"] == 1
+
+
+def test_a_will_over_the_limit_is_refused() -> None:
+    with pytest.raises(MessageTooLargeError, match="'state' has 101 bytes, the limit is 100"):
+        MqttSession(BrokerSettings(max_payload_bytes=100), "node-1", on_message=Inbox(), will=Will("state", bytes(101)))
 
 
 def test_a_packet_over_the_brokers_limit_is_not_sent(tmp_path: Path, broker: Broker) -> None:
