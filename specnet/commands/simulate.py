@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from specnet.commands.console import note, progress, say, table
+from specnet.commands.console import progress, say, table
 from specnet.datasets import Holdout, SpectraTable, write_spectra
-from specnet.datasets.simulation import PRESETS, SimulationConfig, simulate
+from specnet.datasets.simulation import PRESETS, SimulationConfig, load_minerals, simulate
 from specnet.errors import ConfigurationError
 
 HELP = "write simulated Raman spectra of minerals, with labels, samples, instruments and a split"
@@ -55,16 +55,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     config = _configuration(args)
     started = time.perf_counter()
-    with progress("simulating", None) as advance:
+    with progress("simulating", config.spectra_per_class * (config.n_classes or len(load_minerals()))) as advance:
         done = 0
 
-        def report(now: int, total: int) -> None:
+        def report(now: int, _total: int) -> None:
             nonlocal done
-            advance(now - done, f"of {total} spectra")
+            advance(now - done)
             done = now
 
         spectra = simulate(config, progress=report)
-    note("writing ...")
     _write(args.out, spectra)
     document = _document(args, config, spectra, time.perf_counter() - started)
     say(

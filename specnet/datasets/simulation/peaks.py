@@ -102,7 +102,8 @@ def pseudo_voigt(offset: Floats, fwhm: Floats, eta: Floats) -> Floats:
 
 def pseudo_voigt_area(fwhm: Floats, eta: Floats) -> Floats:
     """Area under `pseudo_voigt`: ``fwhm / 2 * (eta * pi + (1 - eta) * sqrt(pi / ln 2))``."""
-    return 0.5 * fwhm * (eta * np.pi + (1.0 - eta) * np.sqrt(np.pi / _LN2))
+    area: Floats = 0.5 * fwhm * (eta * np.pi + (1.0 - eta) * np.sqrt(np.pi / _LN2))
+    return area
 
 
 def render(bands: Bands, axis: Floats) -> NDArray[np.float32]:

@@ -41,7 +41,7 @@ def test_the_table_has_the_asked_size_axis_and_balance(small):
     assert (small.axis.values[0], small.axis.values[-1], small.axis.unit) == (100.0, 1500.0, "1/cm")
     np.testing.assert_array_equal(np.bincount(small.labels), 24)
     assert len(np.unique(small.columns["sample_id"])) == 6 * SMALL.samples_per_class == 36
-    assert set(small.columns["instrument_id"]) <= {f"simulated-{k + 1}" for k in range(6)}
+    assert set(small.columns["instrument_id"]) <= {f"simulated-{k + 1}" for k in range(12)}
 
 
 def test_no_sample_is_in_two_parts_and_each_part_has_all_classes(small):
