@@ -36,7 +36,7 @@ class LocalAnswer:
     total_us
         Time from counts to answer, preprocessing included, in microseconds.
     features
-        Input ``(positions, channels)`` of the next segment; None when the answer is final or nothing is left to do.
+        Input ``(positions, channels)`` of the segment after `exit_index`; None after the last one.
     state
         Running state ``(S,)`` of the exit policy.
     """
@@ -153,6 +153,6 @@ class LocalClassifier:
             macs=macs,
             segment_us=tuple(times),
             total_us=(time.perf_counter() - started) * 1e6,
-            features=None if confident else features[0],
+            features=None if index == manifest.n_stages else features[0],
             state=state[0],
         )

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from specnet.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
+_OLDEST = "(boot, sequence) = (SELECT boot, sequence FROM requests ORDER BY boot, sequence LIMIT 1)"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS requests (
@@ -111,7 +112,9 @@ class Outbox:
             self._bytes += len(payload)
             dropped = []
             while self._count > self._max_requests or self._bytes > self._max_bytes:
-                dropped.append(self._drop_oldest())
+                oldest = self._delete(_OLDEST)
+                assert oldest is not None
+                dropped.append(oldest)
             return dropped
 
     def pending(self) -> list[PendingRequest]:
@@ -128,17 +131,15 @@ class Outbox:
             ).fetchone()
         return None if row is None else (row[0], row[1])
 
+    def get(self, key: tuple[int, int]) -> PendingRequest | None:
+        """Look up a request; None when it is not pending."""
+        with self._lock:
+            row = self._connection.execute("SELECT local FROM requests WHERE boot = ? AND sequence = ?", key).fetchone()
+        return None if row is None else msgspec.msgpack.decode(row[0], type=PendingRequest)
+
     def finish(self, key: tuple[int, int]) -> bool:
         """Forget a request; False when it was not pending, so that a repeated result is known as such."""
-        with self.transaction():
-            row = self._connection.execute(
-                "DELETE FROM requests WHERE boot = ? AND sequence = ? RETURNING LENGTH(payload)", key
-            ).fetchone()
-            if row is None:
-                return False
-            self._count -= 1
-            self._bytes -= int(row[0])
-            return True
+        return self._delete("boot = ? AND sequence = ?", key) is not None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -158,7 +159,7 @@ class Outbox:
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._count, self._bytes = before
-                if self._connection.in_transaction:
+                with suppress(sqlite3.Error):  # SQLite itself ends a transaction that found the disk full
                     self._connection.execute("ROLLBACK")
                 raise
 
@@ -167,14 +168,17 @@ class Outbox:
         with self._lock:
             self._connection.close()
 
-    def _drop_oldest(self) -> PendingRequest:
-        row = self._connection.execute(
-            "DELETE FROM requests WHERE (boot, sequence) = (SELECT boot, sequence FROM requests ORDER BY boot, sequence "
-            "LIMIT 1) RETURNING local, LENGTH(payload)"
-        ).fetchone()
-        self._count -= 1
-        self._bytes -= int(row[1])
-        return msgspec.msgpack.decode(row[0], type=PendingRequest)
+    def _delete(self, where: str, values: tuple[int, ...] = ()) -> PendingRequest | None:
+        with self.transaction():
+            row = self._connection.execute(
+                f"DELETE FROM requests WHERE {where} RETURNING local, LENGTH(payload)",  # noqa: S608  (constants only)
+                values,
+            ).fetchone()
+            if row is None:
+                return None
+            self._count -= 1
+            self._bytes -= int(row[1])
+            return msgspec.msgpack.decode(row[0], type=PendingRequest)
 
     def _next_boot(self, fresh_start: int) -> int:
         with self.transaction():

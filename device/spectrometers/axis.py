@@ -33,7 +33,7 @@ class PixelAxis:
         return self.axis.n_points
 
     def arrange(self, counts: NDArray[Any]) -> NDArray[Any]:
-        """Counts ``(n_points,)`` in the order of the axis."""
+        """Put counts ``(n_points,)`` into the order of the axis."""
         return counts[self.order]
 
 

@@ -1,0 +1,37 @@
+"""``specnet-device run``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+
+from device.commands.options import add_configuration_options, configuration_from
+from device.service import DeviceService
+from device.signals import stop_on_signals
+from specnet.errors import ConfigurationError
+
+HELP = "read the spectrometer, answer, and ask the gateway when uncertain"
+EXAMPLE = "specnet-device run --config node.toml --count 100"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    add_configuration_options(parser)
+    amount = parser.add_mutually_exclusive_group()
+    amount.add_argument("--count", type=int, default=0, metavar="N", help="stop after N spectra (default: no limit)")
+    amount.add_argument("--once", action="store_true", help="stop after one spectrum")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the service; records go to stdout, one JSON document a line."""
+    if args.count < 0:
+        raise ConfigurationError(f"--count is 0 or more, got {args.count}")
+    configuration = configuration_from(args)
+    if not configuration.spectrometer.port:
+        raise ConfigurationError("no serial port: set spectrometer.port in the configuration or use --port")
+    stopped = threading.Event()
+    stop_on_signals(stopped.set)
+    service = DeviceService(configuration, sys.stdout, stopped)
+    service.run(1 if args.once else args.count)
+    return 0

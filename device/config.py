@@ -1,0 +1,179 @@
+"""Configuration of a device: one TOML file, ``SPECNET_DEVICE_...`` in the environment, options of the command line.
+
+::
+
+    site = "lab"                      # names in the topics
+    device = "node-1"
+    bundle = "minerals.specnet"
+    state_dir = "/var/lib/specnet"    # outbox and boot counter
+    split = 1                         # segments 0..1 run here
+
+    [spectrometer]
+    port = "/dev/ttyACM0"
+    [broker]
+    host = "gateway.local"
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from device.classifier import DEFAULT_POINT
+from device.spectrometers.settings import SpectrometerSettings
+from specnet.configuration import load_configuration
+from specnet.errors import ConfigurationError, WireError
+from specnet.mqtt import BrokerSettings
+from specnet.wire import Topics
+
+ENVIRONMENT_PREFIX = "SPECNET_DEVICE"
+
+
+class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``[outbox]``: bounds of what waits on disk; beyond them the oldest request is dropped.
+
+    Parameters
+    ----------
+    max_bytes
+        Size of all payloads together.
+    max_requests
+        Number of requests.
+    """
+
+    max_bytes: int = 16 << 20
+    max_requests: int = 10_000
+
+    def __post_init__(self) -> None:
+        _check("outbox.max_bytes", self.max_bytes, 1024, 1 << 34)
+        _check("outbox.max_requests", self.max_requests, 1, 10_000_000)
+
+
+class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``[uplink]``.
+
+    Parameters
+    ----------
+    window
+        Requests that are under way at once.
+    retry_s, retry_max_s
+        An unanswered request is sent again after `retry_s` seconds, then after twice that, and so on up to
+        `retry_max_s`; each pause is shortened by up to half at random.
+    deadline_s
+        Without a result after this many seconds the device's own answer is given out as provisional.
+    audit_rate
+        Share of confident local answers that the gateway checks, 0 to 1.
+    drain_s
+        How long to wait for results at the end, in seconds.
+    """
+
+    window: int = 16
+    retry_s: float = 2.0
+    retry_max_s: float = 30.0
+    deadline_s: float = 2.0
+    audit_rate: float = 0.0
+    drain_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        _check("uplink.window", self.window, 1, 1000)
+        _check("uplink.retry_s", self.retry_s, 0.05, 3600.0)
+        _check("uplink.retry_max_s", self.retry_max_s, self.retry_s, 86_400.0)
+        _check("uplink.deadline_s", self.deadline_s, 0.001, 86_400.0)
+        _check("uplink.audit_rate", self.audit_rate, 0.0, 1.0)
+        _check("uplink.drain_s", self.drain_s, 0.0, 86_400.0)
+
+
+class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that `specnet-device` must know.
+
+    Parameters
+    ----------
+    site, device
+        Names in the topics.
+    bundle
+        Path of the model.
+    state_dir
+        Folder for what must survive a restart.
+    split
+        Segments 0..split run here; the number of the bundle's stages means all of them.
+    operating_point
+        Exit policy out of the bundle; ``default`` is its own.
+    threads
+        Threads of one segment call.
+    stop_at_end
+        Finish when a replayed recording is over; a real instrument never is.
+    seed
+        Of the choice of audit samples and of the jitter of retries; None takes it from the system.
+    """
+
+    device: str
+    bundle: str
+    state_dir: str
+    site: str = "default"
+    split: int = 1
+    operating_point: str = DEFAULT_POINT
+    threads: int = 1
+    stop_at_end: bool = True
+    seed: int | None = None
+    spectrometer: SpectrometerSettings = SpectrometerSettings()
+    broker: BrokerSettings = BrokerSettings()
+    outbox: OutboxSettings = OutboxSettings()
+    uplink: UplinkSettings = UplinkSettings()
+
+    def __post_init__(self) -> None:
+        try:
+            Topics(self.site, self.device)
+        except WireError as error:
+            raise ConfigurationError(str(error)) from error
+        _check("split", self.split, 0, 63)
+        _check("threads", self.threads, 1, 64)
+
+    @property
+    def topics(self) -> Topics:
+        """Topics of this device."""
+        return Topics(self.site, self.device)
+
+    @property
+    def outbox_path(self) -> Path:
+        """Database of pending requests.
+
+        The device is part of its name, because a result comes only to the one that asked.
+        """
+        return Path(self.state_dir) / f"outbox-{self.site}-{self.device}.sqlite"
+
+
+def load_device_configuration(
+    path: Path | None, overrides: Mapping[str, Any] | None = None, environment: Mapping[str, str] | None = None
+) -> DeviceConfiguration:
+    """Read the configuration; relative paths in it are as the process sees them.
+
+    Parameters
+    ----------
+    path
+        TOML file; None when everything comes from the environment and options.
+    overrides
+        Dotted keys to values, from the command line.
+    environment
+        The process's own when None.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming source, key, what was found and what was expected.
+    """
+    return load_configuration(
+        DeviceConfiguration,
+        path,
+        environment=os.environ if environment is None else environment,
+        prefix=ENVIRONMENT_PREFIX,
+        overrides=overrides or {},
+    )
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    # written so that NaN fails too
+    if not low <= value <= high:
+        raise ConfigurationError(f"{name} is from {low:g} to {high:g}, got {value}")
