@@ -1,15 +1,11 @@
 from __future__ import annotations
 
-from typing import TypeVar
-
 import numpy as np
 from numpy.typing import NDArray
 
 from specnet.errors import AxisError
 from specnet.preprocessing.step import BoundStep, Intensity, Step, register_step, require_integer, require_positive
 from specnet.spectra import SpectralAxis
-
-Scalar = TypeVar("Scalar", bound=np.generic)
 
 NORMAL_CONSISTENCY = 0.6745
 """Median absolute deviation of a standard normal variable."""
@@ -30,9 +26,10 @@ class Despike(Step, frozen=True, kw_only=True, tag="despike"):
 
     .. math:: z_i = 0.6745\,(d_i - \mathrm{median}(d)) / \mathrm{median}(|d - \mathrm{median}(d)|), \quad |z_i| > \tau.
 
-    A strong Raman band in a quiet spectrum passes that test too, and would be cut off. So a point next to such a jump
-    is replaced only when it also stands out *narrowly*: its height over the morphological opening with ``width + 1``
-    points is over the same threshold, and is at least 0.7 of its height over the opening with ``2 width + 3`` points.
+    A strong Raman band in a quiet spectrum passes that test too, and would be cut off. So in a spectrum with such
+    jumps a point is replaced only when it also stands out *narrowly*: its height over the morphological opening with
+    ``width + 1`` points is over the same threshold (for `width` 2 that takes a jump beside it), and is at least 0.7 of
+    its height over the opening with ``2 width + 3`` points.
     With `width` 2, bands from about 2.2 points full width at half maximum upwards are left alone.
 
     Parameters
@@ -88,10 +85,9 @@ class Despike(Step, frozen=True, kw_only=True, tag="despike"):
             differences = rows[:, 1:] - rows[:, :-1]
             differences -= _median(differences)
             scale = _noise(differences)
-            jumps = np.abs(differences) > self.threshold * scale
-            jumping = jumps.any(axis=1)
+            jumping = (np.abs(differences) > self.threshold * scale).any(axis=1)
             suspects, rows = suspects[jumping], rows[jumping]
-            spikes = self._spikes(rows, jumps[jumping], scale[jumping])
+            spikes = self._spikes(rows, scale[jumping])
             spiky = spikes.any(axis=1)
             suspects = suspects[spiky]
             if not suspects.size:
@@ -101,11 +97,10 @@ class Despike(Step, frozen=True, kw_only=True, tag="despike"):
             cleaned[suspects] = _fill(rows[spiky], spikes[spiky], self.window)
         return cleaned
 
-    def _spikes(self, rows: Intensity, jumps: NDArray[np.bool_], scale: Intensity) -> NDArray[np.bool_]:
+    def _spikes(self, rows: Intensity, scale: Intensity) -> NDArray[np.bool_]:
         """Points ``(n, n_points)`` that are part of a spike."""
         narrow = rows - _opening(rows, self.width + 1)
         spikes = narrow > self.threshold * scale
-        spikes &= _beside(jumps, self.width)
         if spikes.any():
             spikes &= narrow >= PROMINENCE * (rows - _opening(rows, 2 * self.width + 3))
         return spikes
@@ -136,15 +131,6 @@ def _noise(centred: Intensity) -> Intensity:
     return scale
 
 
-def _beside(jumps: NDArray[np.bool_], width: int) -> NDArray[np.bool_]:
-    """Points ``(n, n_points)`` at most `width` points from a jump between two points."""
-    # point i lies between differences i - 1 and i, so `width` differences count on each side of it
-    n_rows, n_differences = jumps.shape
-    padded = np.zeros((n_rows, n_differences + 2 * width), dtype=np.bool_)
-    padded[:, width : width + n_differences] = jumps
-    return _sliding(np.logical_or, padded, 2 * width)
-
-
 def _opening(rows: Intensity, size: int) -> Intensity:
     """Morphological opening with a flat element: the highest of the minima of all windows that hold the point."""
     eroded = _sliding(np.minimum, rows, size)
@@ -153,7 +139,7 @@ def _opening(rows: Intensity, size: int) -> Intensity:
     return _sliding(np.maximum, padded, size)
 
 
-def _sliding(combine: np.ufunc, rows: NDArray[Scalar], size: int) -> NDArray[Scalar]:
+def _sliding(combine: np.ufunc, rows: Intensity, size: int) -> Intensity:
     """`combine` over every full window of `size` points, by doubling: ``(n, n_points - size + 1)``."""
     reach = 1
     while reach < size:

@@ -72,6 +72,13 @@ def test_a_constant_spectrum_cannot_be_scaled_by_its_spread(level: float, axis: 
         Pipeline((StandardNormalVariate(),)).bind(axis)(spectra)
 
 
+def test_rounding_is_no_spectrum(axis: SpectralAxis) -> None:
+    level = np.full(axis.n_points, 54_321.7, dtype=np.float32)
+    level[::3] = np.nextafter(level[::3], np.float32(np.inf))
+    with pytest.raises(SpectrumError, match="1 of 1 spectra are constant"):
+        Pipeline((StandardNormalVariate(),)).bind(axis)(level)
+
+
 @pytest.mark.parametrize("norm", ["vector", "area", "max"])
 def test_a_spectrum_that_a_step_made_zero_cannot_be_normalised(norm: str, axis: SpectralAxis, spectra: Spectra) -> None:
     apply = Normalise(norm=norm).bind(axis).apply
