@@ -9,10 +9,17 @@ import msgspec
 
 from specnet.errors import ConfigurationError, WireError
 from specnet.mqtt import BrokerSettings
+from specnet.wire import MAX_PAYLOAD_BYTES
 from specnet.wire.messages import MAX_TEXT
 from specnet.wire.topics import check_name
 
 PREFIX = "SPECNET_GATEWAY"
+
+
+def _require_range(key: str, value: float, low: float, high: float) -> None:
+    # written so that NaN fails too
+    if not low <= value <= high:
+        raise ConfigurationError(f"{key} is from {low} to {high}, got {value}")
 
 
 class MonitoringSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,6 +51,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Most requests of a batch, and how long to wait for it to fill up (0: take what is there).
     max_queue
         Most requests that wait; beyond it audit samples are shed, then the newest requests.
+    max_request_bytes
+        Larger requests are not decoded.
     receive_maximum
         Most messages that a broker of version 5 may have under way here.
     answers, answer_age_s
@@ -73,6 +82,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_batch: int = 64
     max_wait_ms: float = 0.0
     max_queue: int = 1024
+    max_request_bytes: int = MAX_PAYLOAD_BYTES
     receive_maximum: int = 2048
     answers: int = 10_000
     answer_age_s: float = 3600.0
@@ -95,14 +105,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         _require_range("max_batch", self.max_batch, 1, 1024)
         _require_range("max_wait_ms", self.max_wait_ms, 0, 10_000)
         _require_range("max_queue", self.max_queue, 1, 1_000_000)
+        _require_range("max_request_bytes", self.max_request_bytes, 1, MAX_PAYLOAD_BYTES)
         _require_range("receive_maximum", self.receive_maximum, 1, 65_535)
         _require_range("answers", self.answers, 1, 10_000_000)
         _require_range("answer_age_s", self.answer_age_s, 1, 7 * 86_400)
         _require_range("rescan_s", self.rescan_s, 0.05, 86_400)
         _require_range("drain_s", self.drain_s, 0, 3600)
-
-
-def _require_range(key: str, value: float, low: float, high: float) -> None:
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ConfigurationError(f"{key} is from {low} to {high}, got {value}")

@@ -89,7 +89,7 @@ class OffloadSession:
         if self._closed.is_set():
             return
         try:
-            request = read_request(incoming)
+            request = read_request(incoming, self._settings.max_request_bytes)
             self._note_response_topic(incoming, request)
             self._take(request, incoming)
         except RefusedRequest as refusal:
