@@ -1,0 +1,146 @@
+"""Finishing a batch: the same answers as one by one, with less work; and the worker when an engine fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from support_bundle import DeviceSide, spectra
+
+from gateway.batching import RequestQueue, Work
+from gateway.engine import OnnxEngine
+from gateway.finishing import finish
+from gateway.monitoring import Metrics
+from gateway.worker import BatchWorker
+from specnet.errors import ModelError
+from specnet.runtime import SegmentOutput
+from specnet.wire import Result
+
+Make = Callable[..., Work]
+
+
+class RecordingEngine(OnnxEngine):
+    """The real engine; notes how many requests each segment got, and fails where a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[int, int]] = []
+        self.fails: Callable[[int, np.ndarray], bool] = lambda index, features: False
+        self.spoils = False
+
+    def run(self, bundle_id: str, segment_index: int, features: np.ndarray) -> SegmentOutput:
+        self.rows.append((segment_index, len(features)))
+        if self.fails(segment_index, features):
+            raise RuntimeError("out of memory")
+        output = super().run(bundle_id, segment_index, features)
+        if self.spoils:
+            return SegmentOutput(output.logits * np.nan, output.features, output.depth)
+        return output
+
+
+@pytest.fixture
+def engine() -> RecordingEngine:
+    return RecordingEngine()
+
+
+@pytest.mark.parametrize("split", [0, 1, 2])
+def test_a_batch_gives_the_answers_of_single_requests(
+    engine: RecordingEngine, make_work: Make, device_side: DeviceSide, split: int
+) -> None:
+    batch = [make_work(number, split=split) for number in range(50)]
+    measured = spectra(200)
+    answers = {work.key.sequence: answer for work, answer in finish(engine, batch, lambda *_: None)}
+    assert sorted(answers) == list(range(50))
+    for number, answer in answers.items():
+        expected = device_side.expected(measured[number], split=split)
+        assert (answer.label, answer.exit_index, answer.macs) == (expected.label, expected.exit_index, expected.macs)
+        assert answer.probability == pytest.approx(expected.probability, abs=1e-6)
+
+
+def test_each_segment_runs_only_the_requests_that_are_still_undecided(
+    engine: RecordingEngine, make_work: Make
+) -> None:
+    batch = [make_work(number, split=0) for number in range(50)]
+    engine.rows.clear()
+    left = [answer.exit_index for _, answer in finish(engine, batch, lambda *_: None)]
+    assert engine.rows == [(1, 50), (2, 50 - left.count(1)), (3, left.count(3))]
+    assert 0 < left.count(3) < 50 - left.count(1) < 50
+
+
+def test_logits_that_are_not_finite_are_no_answer(engine: RecordingEngine, make_work: Make) -> None:
+    work = make_work(0)
+    engine.spoils = True
+    with pytest.raises(ModelError, match="segment 2 gives logits that are not finite"):
+        list(finish(engine, [work], lambda *_: None))
+
+
+def served(engine: RecordingEngine, works: list[Work]) -> tuple[dict[int, list[Result]], Metrics]:
+    """Results by sequence after a worker has gone through the queue."""
+    queue, metrics, results = RequestQueue(100), Metrics(), {}
+    for work in works:
+        queue.put(work)
+    queue.close()
+    worker = BatchWorker(
+        engine,
+        queue,
+        metrics,
+        lambda work, result: results.setdefault(work.key.sequence, []).append(result),
+        gateway="here",
+        max_batch=100,
+    )
+    worker.start()
+    assert worker.join(30)
+    return results, metrics
+
+
+def count(metrics: Metrics, line: str) -> float:
+    [found] = [x for x in metrics.text().decode().splitlines() if x.startswith(f"specnet_gateway_{line} ")]
+    return float(found.split()[-1])
+
+
+def test_one_request_that_breaks_the_engine_does_not_take_its_batch_along(
+    engine: RecordingEngine, make_work: Make, device_side: DeviceSide
+) -> None:
+    works = [make_work(number) for number in range(20)]
+    poison = works[7].features
+    engine.fails = lambda index, features: index == 2 and any(np.array_equal(row, poison) for row in features)
+    results, metrics = served(engine, works)
+    assert all(len(found) == 1 for found in results.values())
+    assert "out of memory" in results[7][0].error
+    measured = spectra(200)
+    assert [results[n][0].label for n in results if n != 7] == [
+        device_side.expected(measured[n]).label for n in results if n != 7
+    ]
+    assert sorted(results) == list(range(20))
+    assert count(metrics, 'errors_total{reason="compute"}') == 1
+
+
+def test_a_failure_that_passes_costs_nothing_and_early_answers_are_not_repeated(
+    engine: RecordingEngine, make_work: Make
+) -> None:
+    works = [make_work(number) for number in range(20)]
+    failures = iter([True])
+    engine.fails = lambda index, features: index == 3 and next(failures, False)
+    results, metrics = served(engine, works)
+    assert sorted(results) == list(range(20))
+    assert all(len(found) == 1 and found[0].error == "" for found in results.values())
+    assert {found[0].exit_index for found in results.values()} == {2, 3}
+    assert "compute" not in metrics.text().decode()
+
+
+def test_an_error_while_answering_does_not_stop_the_worker(engine: RecordingEngine, make_work: Make) -> None:
+    queue, metrics, seen = RequestQueue(10), Metrics(), []
+
+    def reply(work: Work, result: Result) -> None:
+        seen.append(work.key.sequence)
+        raise OSError("socket")
+
+    for number in range(3):
+        queue.put(make_work(number))
+    queue.close()
+    worker = BatchWorker(engine, queue, metrics, reply, gateway="here", max_batch=1)
+    worker.start()
+    assert worker.join(30)
+    assert seen == [0, 1, 2]
+    assert count(metrics, 'errors_total{reason="internal"}') == 3
