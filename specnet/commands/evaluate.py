@@ -137,6 +137,7 @@ def _show(report: dict[str, Any]) -> None:
     )
     say(
         f"operating point {point['name']}: accuracy {point['accuracy']:.2%} "
-        f"(balanced {point['balanced_accuracy']:.2%}) at {point['mean_macs']:,.0f} MACs = {point['mac_share']:.1%} of the full network{time}{active}"
+        f"(balanced {point['balanced_accuracy']:.2%}) at {point['mean_macs']:,.0f} MACs = {point['mac_share']:.1%} "
+        f"of the full network{time}{active}"
     )
     say(f"last exit alone: {report['static']['accuracy']:.2%}")

@@ -57,7 +57,7 @@ def evaluate(
         prediction, those beginning with ``combined_`` what a spectrum leaving there would be told; ``macs`` is the
         mean really executed. ``static`` is the last exit's own prediction; ``budgeted`` and ``operating_point`` judge
         combined predictions. ``calibration_current`` is false when the calibration was made with other data or
-        another training of the network. ``mean_us`` is None when no times are given, ``active_share`` None without depth
+        another training of the network. ``mean_us`` is None without times, ``active_share`` without depth
         maps.
 
     Raises
