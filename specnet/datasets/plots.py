@@ -38,14 +38,15 @@ def plot_classes(statistics: SpectraStatistics, path: Path | str, *, title: str 
     figure = Figure(figsize=(9.0, 1.8 + 0.62 * max(3, len(shown))), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    palette = colormaps["tab10" if len(shown) <= 10 else "tab20"]
+    palette = colormaps["tab10"]
     offset = 0.0
     for place, index in enumerate(shown):
         low = statistics.mean[index] - statistics.spread[index]
         high = statistics.mean[index] + statistics.spread[index]
         base = offset - float(low.min())
         _draw_class(axes, statistics, index, base, palette(place % palette.N))
-        offset = base + float(np.quantile(high, 0.995)) + 0.25
+        # a rare wide spread may cross the class above; a mean never does
+        offset = base + max(float(np.quantile(high, 0.995)), float(statistics.mean[index].max())) + 0.25
     _label_axes(axes, statistics, len(shown), title)
     return write_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=DPI))
 

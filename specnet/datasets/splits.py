@@ -172,7 +172,9 @@ def _choose_groups(
             "(train, calibration and test)"
         )
     fraction = Fraction(share).limit_denominator(10)
-    n_folds = min(fraction.denominator, n_groups)
+    # no more folds than the largest class has spectra, which scikit-learn refuses
+    largest_class = int(np.unique(labels, return_counts=True)[1].max())
+    n_folds = max(2, min(fraction.denominator, n_groups, largest_class))
     n_chosen = min(max(1, round(share * n_folds)), n_folds - 1)
     return stratified_folds(labels, groups, seed=seed, n_folds=n_folds) < n_chosen
 

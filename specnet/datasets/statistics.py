@@ -109,11 +109,11 @@ def collect_statistics(file: SpectraFile, *, progress: Callable[[int], None] | N
 
 def _facts(block: NDArray[np.float64]) -> NDArray[np.float64]:
     """``(n, 5)``: not finite, constant, plateau at the top, lowest, highest."""
-    bad = ~np.isfinite(block).all(axis=1)
+    bad: NDArray[np.bool_] = np.logical_not(np.isfinite(block).all(axis=1))
     safe = np.where(bad[:, None], 0.0, block)
     low, high = safe.min(axis=1), safe.max(axis=1)
     flat = (low == high) & ~bad
-    top = np.asarray(safe == high[:, None], dtype=np.bool_)
+    top = safe == high[:, None]
     run = top[:, : -PLATEAU_POINTS + 1].copy() if block.shape[1] >= PLATEAU_POINTS else np.zeros((len(block), 0), bool)
     for shift in range(1, PLATEAU_POINTS):
         run &= top[:, shift : shift + run.shape[1]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -113,7 +114,7 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) ->
                 )
         with archive.open(info) as file:
             return np.asarray(np.lib.format.read_array(file, allow_pickle=False))
-    except (ValueError, SyntaxError, KeyError, TypeError) as error:
+    except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise DatasetError(f"{path}: {name} is no numpy array: {error}") from error
 
 
