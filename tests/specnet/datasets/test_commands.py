@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,3 +84,11 @@ def test_inspect_of_things_that_are_neither(tmp_path) -> None:
     (tmp_path / "broken.specnet").write_text("nothing")
     with pytest.raises(BundleError):
         call(inspect, tmp_path / "broken.specnet")
+
+
+def test_reading_and_importing_load_neither_torch_nor_scikit_learn() -> None:
+    program = "import sys, specnet.commands.import_, specnet.commands.inspect; print(sorted(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert "'h5py'" in shown
+    assert "'torch'" not in shown
+    assert "'sklearn'" not in shown
