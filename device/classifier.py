@@ -97,6 +97,9 @@ class LocalClassifier:
         self._saturation = full_scale or None
         self._prepare = bundle.pipeline.bind(pixels.axis)
         self._segments = Segments(bundle, range(split + 1), threads=threads)
+        for index, segment in enumerate(bundle.manifest.segments[: split + 1]):
+            # the runtime allocates at its first call, which would make the first spectrum slow
+            self._segments.run(index, np.zeros((1, *segment.input_shape), dtype=np.float32))
 
     @property
     def policy(self) -> ExitPolicy:

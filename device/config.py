@@ -118,10 +118,10 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     threads: int = 1
     stop_at_end: bool = True
     seed: int | None = None
-    spectrometer: SpectrometerSettings = SpectrometerSettings()
-    broker: BrokerSettings = BrokerSettings()
-    outbox: OutboxSettings = OutboxSettings()
-    uplink: UplinkSettings = UplinkSettings()
+    spectrometer: SpectrometerSettings = msgspec.field(default_factory=SpectrometerSettings)
+    broker: BrokerSettings = msgspec.field(default_factory=BrokerSettings)
+    outbox: OutboxSettings = msgspec.field(default_factory=OutboxSettings)
+    uplink: UplinkSettings = msgspec.field(default_factory=UplinkSettings)
 
     def __post_init__(self) -> None:
         try:

@@ -81,11 +81,11 @@ class Outbox:
         self._max_requests = max_requests
         self._lock = threading.RLock()
         self._connection, fresh_start = _open(path)
-        self.boot = self._next_boot(fresh_start)
         count, size = self._connection.execute(
             "SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM requests"
         ).fetchone()
         self._count, self._bytes = int(count), int(size)
+        self.boot = self._next_boot(fresh_start)
 
     def __len__(self) -> int:
         return self._count

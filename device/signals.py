@@ -14,16 +14,23 @@ EXIT_AT_ONCE = 130
 def stop_on_signals(stop: Callable[[], None]) -> None:
     """Call `stop` in a thread of its own at the first signal; the second one ends the process at once.
 
-    A signal handler would run in the middle of whatever the main thread does, and setting an event there can wait for
-    ever for a lock that the main thread holds. So the signals are blocked and a thread takes them. Call it before other
-    threads are started: they inherit the mask.
+    A handler in Python runs in the middle of whatever the main thread does, and setting an event there can wait for ever
+    for a lock that the main thread holds. So the handler does nothing, and a thread is woken through a pipe.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    for number in SIGNALS:
+        signal.signal(number, _ignore)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def wait() -> None:
-        signal.sigwait(SIGNALS)
+        os.read(reader, 1)
         stop()
-        signal.sigwait(SIGNALS)
+        os.read(reader, 1)
         os._exit(EXIT_AT_ONCE)
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
+
+
+def _ignore(number: int, frame: object) -> None:
+    """Take the signal without an effect: the pipe has it."""

@@ -28,6 +28,7 @@ from specnet.errors import SpectrometerError, SpectrumError
 
 N_PIXELS = 288
 QUIET_S = 0.03
+STALL_S = 0.5
 MAX_STALE_READS = 1000
 END_OF_REPLAY = "end of replay"
 
@@ -165,8 +166,13 @@ class C12880MA:
         transport = self._connected()
         deadline = time.monotonic() + self._patience_s
         while (left := deadline - time.monotonic()) > 0:
-            if events := self._parser.feed(transport.read(left)):
+            # a line that has begun goes on at once; waiting longer for the rest of a broken one would only cost time
+            patience = min(left, STALL_S) if self._parser.held_bytes else left
+            data = transport.read(patience)
+            if events := self._parser.feed(data):
                 return events
+            if not data and self._parser.held_bytes:
+                break
         return []
 
     @property
