@@ -42,7 +42,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Raises
     ------
     ConfigurationError
-        When the chosen point is missing or the policies have different numbers of exits.
+        When the chosen point is missing, the front is empty, or numbers of exits differ.
     """
 
     n_spectra: int
@@ -68,8 +68,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
                 f"known names: {', '.join(OperatingPoint)}"
             )
         exits = {policy.n_exits for policy in self.operating_points.values()}
-        if len(exits) != 1:
-            raise ConfigurationError(f"the operating points have different numbers of exits: {sorted(exits)}")
+        exits |= {len(candidate.thresholds) for candidate in self.front}
+        if len(exits) != 1 or not self.front:
+            raise ConfigurationError(
+                f"operating points and a front of {len(self.front)} candidates (at least 1 expected) have different "
+                f"numbers of exits: {sorted(exits)}"
+            )
 
     @property
     def policy(self) -> ExitPolicy:

@@ -106,8 +106,7 @@ def _draw(
 
 def _show(report: dict[str, Any]) -> None:
     static, point = report["static_macs"], report["operating_point"]
-    grouped = f"grouped by {report['split_by']}" if report["split_by"] else "not grouped"
-    say(f"{report['n_test']} test spectra, {len(report['classes'])} classes, splits {grouped}")
+    say(f"{report['n_test']} test spectra, {len(report['classes'])} classes, split by {report['split_by']}")
     rows: list[tuple[str, ...]] = [
         (
             f"exit {entry['exit']}",

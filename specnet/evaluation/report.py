@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from specnet.calibration import CachedLogits, Calibration, thresholds_for_budget
@@ -55,10 +56,11 @@ def evaluate(
     dict
         JSON document. In ``exits``, ``accuracy``, ``balanced_accuracy`` and ``ece`` judge the exit's own tempered
         prediction, those beginning with ``combined_`` what a spectrum leaving there would be told; ``macs`` is the
-        mean really executed. ``static`` is the last exit's own prediction; ``budgeted`` and ``operating_point`` judge
-        combined predictions. ``calibration_current`` is false when the calibration was made with other data or
-        another training of the network. ``mean_us`` is None without times, ``active_share`` without depth
-        maps.
+        mean really executed. ``static`` is the last exit's own prediction; everything below judges combined ones.
+        ``budgeted`` spends each budget as the MSDNet procedure does; ``within_budget`` is the best that calibration
+        found for at most that cost, which may be far less where deeper exits do not help. ``mean_us`` is None without
+        times, ``active_share`` without depth maps. ``calibration_current`` is false when the calibration was made
+        with other data or another training of the network.
 
     Raises
     ------
@@ -69,13 +71,15 @@ def evaluate(
     policy = calibration.policy
     routing = route(policy, test.logits)
     exits = [_exit_entry(test, policy, routing, k) for k in range(test.n_exits)]
+    budgets = _budgets(calibration_split)
     return {
         "classes": list(classes),
         "n_test": test.n_spectra,
         "exits": exits,
         "static_macs": test.static_macs,
         "static": {key: exits[-1][key] for key in ("accuracy", "balanced_accuracy", "ece")},
-        "budgeted": _budgeted(test, calibration_split, policy),
+        "budgeted": [_solved(test, calibration_split, policy, budget) for budget in budgets],
+        "within_budget": [_chosen(test, calibration, budget) for budget in budgets],
         "operating_point": _operating_point(test, calibration, routing, depth, cumulative_us),
         "combiner": policy.combiner,
         "temperatures": list(policy.temperatures),
@@ -138,15 +142,25 @@ def _routed_entry(test: CachedLogits, routing: Routing) -> dict[str, Any]:
     }
 
 
-def _budgeted(test: CachedLogits, calibration_split: CachedLogits, policy: ExitPolicy) -> list[dict[str, Any]]:
-    low, high = float(calibration_split.macs[0].mean()), float(calibration_split.macs[-1].mean())
-    shares = [share * calibration_split.static_macs for share in BUDGET_SHARES]
-    entries = []
-    for budget in [low, *(macs for macs in shares if low < macs < high), high]:
-        solved = thresholds_for_budget(calibration_split, policy, budget)
-        entry = _routed_entry(test, route(solved, test.logits))
-        entries.append({"budget": budget, **entry, "thresholds": list(solved.thresholds)})
-    return entries
+def _budgets(split: CachedLogits) -> list[float]:
+    """Mean MACs from what exit 0 costs to what the last exit costs."""
+    low, high = float(split.macs[0].mean()), float(split.macs[-1].mean())
+    return [low, *(macs for share in BUDGET_SHARES if low < (macs := share * split.static_macs) < high), high]
+
+
+def _solved(test: CachedLogits, calibration_split: CachedLogits, policy: ExitPolicy, budget: float) -> dict[str, Any]:
+    solved = thresholds_for_budget(calibration_split, policy, budget)
+    entry = _routed_entry(test, route(solved, test.logits))
+    return {"budget": budget, **entry, "thresholds": list(solved.thresholds)}
+
+
+def _chosen(test: CachedLogits, calibration: Calibration, budget: float) -> dict[str, Any]:
+    # accuracy rises along the front, so the dearest affordable candidate is the best; with a calibration of another
+    # split even the cheapest may be over the budget by a little
+    affordable = [candidate for candidate in calibration.front if candidate.mean_macs <= budget]
+    thresholds = (affordable or calibration.front[:1])[-1].thresholds
+    policy = msgspec.structs.replace(calibration.policy, thresholds=thresholds)
+    return {"budget": budget, **_routed_entry(test, route(policy, test.logits)), "thresholds": list(thresholds)}
 
 
 def _operating_point(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from specnet.errors import ModelError
 from specnet.evaluation.plots import style
 
-MAX_NAMED = 40
+MAX_NAMED = 60
 """Up to here every class is named; beyond, only every so many."""
 MAX_NUMBERED = 20
 _MAX_NAME = 24
@@ -38,7 +38,7 @@ def plot_confusion(matrix: NDArray[np.int64], classes: Sequence[str], path: Path
     n = len(classes)
     if matrix.shape != (n, n):
         raise ModelError(f"a confusion matrix of {n} classes is ({n}, {n}), got {matrix.shape}")
-    size = float(np.clip(3.2 + 0.26 * n, 4.5, 13.5))
+    size = float(np.clip(3.2 + 0.26 * n, 4.5, 16.0))
     figure = style.new_figure(size + 1.2, size)
     axes = figure.add_subplot()
     shares = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)

@@ -101,9 +101,7 @@ def _draw_stage(axes: Axes, depth: DepthMaps, stage: int, axis: SpectralAxis) ->
     axes.set_yticks([0, max(units, 1)])
     share = mean.mean() / units if units else 0.0
     style.tidy(axes, y=f"stage {stage + 1}\nunits")
-    axes.set_title(
-        f"mean of all spectra: {share:.0%} of {units} units", fontsize=8.5, loc="right", color=style.GREY, pad=2
-    )
+    axes.set_title(f"{share:.0%} of full depth", fontsize=8.5, loc="right", color=style.GREY, pad=2)
 
 
 def _draw_example(axes: Axes, depth: DepthMaps, spectra: NDArray[np.floating], row: int, axis: SpectralAxis) -> None:
