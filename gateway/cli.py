@@ -35,6 +35,8 @@ _OPTIONS = {
 }
 """Command-line options and the settings they override."""
 
+_MODEL_COLUMNS = ("name", "version", "id", "classes", "splits", "path")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code: 0 done, 1 a check failed, 2 a user's mistake."""
@@ -79,7 +81,7 @@ def _models_list(options: argparse.Namespace) -> int:
     if options.json:
         _print_json({"models": models, "bad": [{"path": str(b.path), "reason": b.reason} for b in bad]})
         return 0
-    _print_table([tuple(models[0]) if models else ("name",), *(tuple(model.values()) for model in models)])
+    _print_table([_MODEL_COLUMNS, *([model[column] for column in _MODEL_COLUMNS] for model in models)])
     for broken in bad:
         sys.stderr.write(f"not usable: {broken.reason}\n")
     return 0

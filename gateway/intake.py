@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 from gateway.answers import RequestKey
 from gateway.batching import Work
@@ -103,7 +104,8 @@ def check_request(request: OffloadRequest, incoming: Incoming, find_model: Calla
         state=state,
         audit=request.audit,
         arrived=time.monotonic(),
-        incoming=incoming,
+        # acknowledging needs no payload, and a long queue should not hold both forms of the features
+        incoming=replace(incoming, payload=b""),
         topic=Topics(request.site, request.device).result,
         correlation=incoming.correlation,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from gateway.answers import Answers, Claim
@@ -19,6 +20,8 @@ from specnet.wire import OffloadRequest, Result, Topics, encode, shared_offload_
 from specnet.wire.messages import MAX_TEXT
 
 _LOGGER = logging.getLogger(__name__)
+CONGESTION_PATIENCE_S = 5.0
+CONGESTION_PAUSE_S = 0.005
 
 
 class OffloadSession:
@@ -177,7 +180,7 @@ class OffloadSession:
             self._answers.release(work.key)  # what failed may succeed the next time
         else:
             self._answers.finish(work.key, result)
-        self._publish(work.topic, result, work.correlation)
+        self._publish(work.topic, result, work.correlation, patience_s=CONGESTION_PATIENCE_S)
         self.mqtt.acknowledge(work.incoming)
 
     def give_up(self, works: list[Work]) -> None:
@@ -185,14 +188,23 @@ class OffloadSession:
         for work in works:
             self._shed(work, "stopping")
 
-    def _publish(self, topic: str, result: Result, correlation: bytes | None) -> None:
-        """Publish once; when that is not possible the device asks again and gets the remembered result."""
+    def _publish(self, topic: str, result: Result, correlation: bytes | None, patience_s: float = 0.0) -> None:
+        """Publish; when that is not possible the device asks again and gets the remembered result.
+
+        `patience_s` is how long to wait when more results are under way than the broker takes. That slows the worker
+        down to what the broker can carry. The MQTT thread must not wait: it is the one that makes room.
+        """
+        deadline = time.monotonic() + patience_s
+        problem: object = "no connection, or too much under way"
         try:
-            sent = self.mqtt.publish(topic, encode(result), correlation=correlation)
+            payload = encode(result)
+            while not self.mqtt.publish(topic, payload, correlation=correlation):
+                if not self.mqtt.connected or time.monotonic() >= deadline:
+                    break
+                time.sleep(CONGESTION_PAUSE_S)
+            else:
+                return
         except SpecnetError as error:
-            self._metrics.errors.labels("unpublished").inc()
-            self._log.warning("a result cannot be sent", reason="unpublished", request=result.request_id, error=error)
-            return
-        if not sent:
-            self._metrics.errors.labels("unpublished").inc()
-            self._log.warning("a result was not sent: no connection", reason="unpublished", request=result.request_id)
+            problem = error
+        self._metrics.errors.labels("unpublished").inc()
+        self._log.warning("a result was not sent", reason="unpublished", request=result.request_id, error=problem)

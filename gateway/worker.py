@@ -116,7 +116,7 @@ class BatchWorker:
 
     def _fail(self, work: Work, error: Exception, began: float) -> None:
         self._metrics.errors.labels("compute").inc()
-        _LOGGER.error("a request failed", extra=fields(request=work.request_id, error=error))
+        self._log.warning("a request failed", reason="compute", request=work.request_id, error=error)
         text = f"the gateway could not compute it: {error}"[:MAX_TEXT]
         self._deliver(
             work,

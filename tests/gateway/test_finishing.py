@@ -58,9 +58,7 @@ def test_a_batch_gives_the_answers_of_single_requests(
         assert answer.probability == pytest.approx(expected.probability, abs=1e-6)
 
 
-def test_each_segment_runs_only_the_requests_that_are_still_undecided(
-    engine: RecordingEngine, make_work: Make
-) -> None:
+def test_each_segment_runs_only_the_requests_that_are_still_undecided(engine: RecordingEngine, make_work: Make) -> None:
     batch = [make_work(number, split=0) for number in range(50)]
     engine.rows.clear()
     left = [answer.exit_index for _, answer in finish(engine, batch, lambda *_: None)]

@@ -1,4 +1,4 @@
-"""A real bundle made by hand in milliseconds, without training: small matrices as ONNX graphs, with numpy as the reference.
+"""A real bundle made by hand in milliseconds, without training: small matrices as ONNX graphs, numpy as reference.
 
 Four segments (exits 0..3, splits 0..2), 3 classes, spectra of 32 channels::
 
@@ -7,7 +7,7 @@ Four segments (exits 0..3, splits 0..2), 3 classes, spectra of 32 channels::
     segment 2   (n, 8, 4)  -> next (n, 8, 6), depth, logits
     segment 3   (n, 8, 6)  -> depth, logits
 
-Weights and spectra come from a seed. The default policy lets about a third of the spectra leave at each of the exits 1 to 3.
+Weights and spectra come from a seed. With the default policy every exit has a share of the spectra.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A bundle of a real network with random weights: exported by `specnet.export`, so that torch and ONNX can be compared."""
+"""A bundle of a real network with random weights, exported by `specnet.export`: torch and ONNX can be compared."""
 
 from __future__ import annotations
 
