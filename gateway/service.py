@@ -89,6 +89,8 @@ class GatewayService:
         found = []
         if not self.session.mqtt.connected:
             found.append(f"not connected to broker {self.settings.broker.host}:{self.settings.broker.port}")
+        elif not self.session.subscribed:
+            found.append("the broker has not granted the subscription")
         if not self.store.models:
             found.append(f"no bundle of store {self.settings.store!r} is served")
         if not self.worker.alive:
@@ -118,13 +120,14 @@ class GatewayService:
         }
 
     def run(self, stopping: threading.Event) -> None:
-        """Look at the store from time to time until `stopping` is set."""
+        """Look at the store and the subscription from time to time until `stopping` is set."""
         while not stopping.wait(self.settings.rescan_s):
             try:
+                self.session.tend()
                 self.scan()
             except Exception:  # a store that cannot be listed for a while must not end the service
-                self.metrics.errors.labels("store").inc()
-                _LOGGER.exception("the store could not be read")
+                self.metrics.errors.labels("upkeep").inc()
+                _LOGGER.exception("the upkeep failed")
 
     def scan(self) -> None:
         """Serve what is new in the store; log and count what is bad."""

@@ -11,7 +11,7 @@ from gateway.answers import Answers, Claim
 from gateway.batching import Admission, Work
 from gateway.config import GatewaySettings
 from gateway.intake import RefusedRequest, check_request, read_request, request_key
-from gateway.logs import RateLimitedLog
+from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel
 from gateway.monitoring import Metrics
 from specnet.errors import SpecnetError
@@ -62,6 +62,9 @@ class OffloadSession:
         self._metrics = metrics
         self._log = RateLimitedLog(_LOGGER)
         self._closed = threading.Event()
+        self._shared = False
+        # counters of the MQTT session when the present connection began
+        self._granted_before = self._refused_before = 0
         self.mqtt = MqttSession(
             settings.broker,
             client_id,
@@ -75,6 +78,24 @@ class OffloadSession:
     def start(self) -> None:
         """Begin to connect; an absent broker is waited for."""
         self.mqtt.start()
+
+    @property
+    def subscribed(self) -> bool:
+        """Whether the broker is there and has granted the subscription."""
+        return self.mqtt.connected and self.mqtt.counters["subscribed"] > self._granted_before
+
+    def tend(self) -> None:
+        """Subscribe without sharing where the broker has refused to share; called from time to time."""
+        refused = self.mqtt.counters["refused"] > self._refused_before
+        if not (self.mqtt.connected and self._shared and refused) or self.subscribed:
+            return
+        if self._settings.shared_subscription == "auto":
+            _LOGGER.warning(
+                "the broker refused the shared subscription; subscribing alone",
+                extra=fields(group=self._settings.group),
+            )
+            self._shared = False
+            self.mqtt.subscribe(self._filter())
 
     def close_intake(self) -> None:
         """Handle no more messages. They stay unacknowledged: a replica or the device's next attempt takes them."""
@@ -167,10 +188,15 @@ class OffloadSession:
         Shared subscriptions are part of MQTT 5. A broker of version 3.1.1 may know them too, but one that does not
         takes the filter for a literal topic and delivers nothing, so the plain filter is the safe one there.
         """
+        self._granted_before = self.mqtt.counters["subscribed"]
+        self._refused_before = self.mqtt.counters["refused"]
         choice = self._settings.shared_subscription
-        shared = choice == "always" or (choice == "auto" and self.mqtt.protocol == "5")
-        topic_filter = shared_offload_filter(self._settings.group, self._settings.site)
-        self.mqtt.subscribe(topic_filter if shared else topic_filter.split("/", 2)[2])
+        self._shared = choice == "always" or (choice == "auto" and self.mqtt.protocol == "5")
+        self.mqtt.subscribe(self._filter())
+
+    def _filter(self) -> str:
+        shared = shared_offload_filter(self._settings.group, self._settings.site)
+        return shared if self._shared else shared.split("/", 2)[2]
 
     # ------------------------------------------------------------------ in the worker's thread
 
