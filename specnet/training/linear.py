@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from specnet.nn import LinearExit
 
@@ -43,8 +44,10 @@ def fit_linear_exit(
     """
     with torch.no_grad():
         features = exit0.pool(torch.from_numpy(spectra)[:, None]).numpy().astype(np.float64)
-    penalty = _choose_penalty(features, labels, groups, seed)
-    scaler, model = _fit(features, labels, penalty)
+    # these products are small: threads of BLAS that wait for each other beside torch's own take far longer
+    with threadpool_limits(1, user_api="blas"):
+        penalty = _choose_penalty(features, labels, groups, seed)
+        scaler, model = _fit(features, labels, penalty)
     weight = np.zeros(exit0.weight.shape)
     bias = np.full(len(exit0.bias), -30.0)  # classes without a training spectrum are never answered
     coefficients, intercepts = model.coef_, model.intercept_

@@ -113,8 +113,9 @@ def _sample(rows: Any, seed: int) -> Any:
 def _provenance(data: Path, digest: str, history: list[dict[str, float]], n_train: int) -> dict[str, Any]:
     return {
         "specnet": __version__,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "data": data.name,
+        "data_path": str(data.resolve()),
         "data_sha256": digest,
         "n_train": n_train,
         "history": history,

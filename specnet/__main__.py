@@ -1,0 +1,7 @@
+"""``python -m specnet``."""
+
+import sys
+
+from specnet.cli import main
+
+sys.exit(main())

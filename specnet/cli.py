@@ -1,0 +1,85 @@
+"""The command line: one table of commands, one way of reporting mistakes.
+
+stdout carries the result (with ``--json`` exactly one document), stderr progress and remarks. Exit code 0 means
+success, 2 a user's mistake told in one line, 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from specnet import __version__
+from specnet.errors import SpecnetError
+
+COMMANDS = {
+    "demo": "demo",
+    "simulate": "simulate",
+    "import": "import_",
+    "inspect": "inspect",
+    "train": "train",
+    "calibrate": "calibrate",
+    "evaluate": "evaluate",
+    "export": "export",
+    "predict": "predict",
+    "bench": "bench",
+}
+"""Module of `specnet.commands` for each command, in the order of a project's life."""
+
+USER_MISTAKE = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = build_parser()
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    from specnet.commands import console
+
+    console.use_json(args.json)
+    try:
+        document = args.run(args)
+    except SpecnetError as error:
+        print(f"specnet: {error}", file=sys.stderr)  # noqa: T201
+        return USER_MISTAKE
+    except KeyboardInterrupt:
+        print("specnet: interrupted", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    except BrokenPipeError:  # `specnet inspect ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if args.json:
+        json.dump(document, sys.stdout, allow_nan=False)
+        sys.stdout.write("\n")
+    return int(document.get("exit_code", 0))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Parser of all commands. Modules of commands import only what their options need, so ``--help`` is quick."""
+    parser = argparse.ArgumentParser(
+        prog="specnet", description="Train, tune and ship spectrum classifiers that run on the sensor."
+    )
+    parser.add_argument("--version", action="version", version=f"specnet {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, module_name in COMMANDS.items():
+        module = import_module(f"specnet.commands.{module_name}")
+        command = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP[0].upper() + module.HELP[1:] + ".",
+            epilog=f"example: {module.EXAMPLE}",
+        )
+        command.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

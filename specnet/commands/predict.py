@@ -1,0 +1,69 @@
+"""``specnet predict``: classify the spectra of a file with a bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specnet.commands.console import say, table
+
+HELP = "classify the spectra of a file (HDF5, CSV or npz) with a bundle"
+EXAMPLE = "specnet predict minerals.specnet unknown.h5"
+SHOWN = 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command."""
+    parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="file that `specnet export` wrote")
+    parser.add_argument("spectra", type=Path, metavar="SPECTRA", help="spectra: .h5, .csv or .npz")
+    parser.add_argument("--part", choices=("train", "calibration", "test"), help="only this part of the file's split")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of one call (default: 1)")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Classify; with labels in the file, say how many answers are right.
+
+    Raises
+    ------
+    SpecnetError
+        When the bundle is damaged, or the spectra do not fit it.
+    """
+    from specnet.datasets import Holdout
+    from specnet.runtime import load_bundle
+
+    predictor = load_bundle(args.bundle, threads=args.threads)
+    spectra = _read(args.spectra)
+    if args.part:
+        spectra = spectra.select(spectra.rows(Holdout[args.part.upper()]))
+    prediction = predictor.predict(spectra.intensity, spectra.axis)
+    best = prediction.probabilities.max(axis=1)
+    answers = [
+        {"index": index, "class": name, "probability": round(float(p), 6), "exit": int(k), "macs": int(macs)}
+        for index, (name, p, k, macs) in enumerate(
+            zip(prediction.names, best, prediction.exit_index, prediction.macs, strict=True)
+        )
+    ]
+    rows = [(a["index"], a["class"], f"{a['probability']:.3f}", a["exit"], f"{a['macs']:,}") for a in answers[:SHOWN]]
+    table("", ("spectrum", "class", "probability", "exit", "MACs"), rows)
+    if len(answers) > SHOWN:
+        say(f"... and {len(answers) - SHOWN} more (--json has all)")
+    document: dict[str, Any] = {"n": len(answers), "mean_macs": float(prediction.macs.mean()), "answers": answers}
+    if spectra.labels is not None:
+        truth = [spectra.class_names[label] if label >= 0 else "" for label in spectra.labels]
+        known = np.array([name in predictor.bundle.manifest.classes for name in truth])
+        if known.any():
+            right = np.array([name == answer for name, answer in zip(truth, prediction.names, strict=True)])
+            document["accuracy"] = float(right[known].mean())
+            say(f"accuracy {document['accuracy']:.2%} on the {int(known.sum())} spectra with a label that the model knows")
+    return document
+
+
+def _read(path: Path) -> Any:
+    from specnet.datasets import import_csv, import_npz, read_spectra
+
+    if path.suffix == ".npz":
+        return import_npz(path)[0]
+    return import_csv(path)[0] if path.suffix == ".csv" else read_spectra(path)

@@ -1,0 +1,94 @@
+"""``specnet train``: a network with its exits from a file of spectra, calibrated and ready to be evaluated."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from specnet.commands.console import note, progress, say
+
+HELP = "train a network with early exits, and calibrate it"
+EXAMPLE = "specnet train minerals.h5 --out runs/minerals --preset small"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of the command; what is not given is taken from the default recipe."""
+    parser.add_argument("data", type=Path, metavar="DATA.h5", help="labelled spectra")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--preset", metavar="NAME", help="nano, tiny, small or base (default: small)")
+    parser.add_argument(
+        "--preprocessing", metavar="NAME", help="auto, none, snv, raman or derivative (default: auto, by the quantity)"
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training spectra (default: 40)")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="spectra a step (default: 64)")
+    parser.add_argument("--learning-rate", type=float, metavar="R", help="highest learning rate (default: 0.003)")
+    parser.add_argument("--augmentation", metavar="NAME", help="none, light or strong (default: light)")
+    parser.add_argument(
+        "--active-target",
+        type=float,
+        metavar="S",
+        help="share of the residual units' computation that may run on average (default: 0.35)",
+    )
+    parser.add_argument("--static", action="store_true", help="every position at full depth")
+    parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all cores)")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted training in RUN")
+
+
+OPTIONS = ("preset", "preprocessing", "epochs", "batch_size", "learning_rate", "augmentation", "active_target", "seed")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Train, then calibrate with the defaults.
+
+    Raises
+    ------
+    SpecnetError
+        When data, options or an existing run do not fit.
+    """
+    import torch
+
+    from specnet.calibration import calibrate
+    from specnet.datasets import Holdout
+    from specnet.training import TrainConfig, train
+
+    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    config = TrainConfig(**given, adaptive=not args.static)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    begin = time.monotonic()
+    with progress(f"training {config.preset}", config.epochs) as advance:
+        done = 0
+
+        def report(epoch: int, values: dict[str, float]) -> None:
+            nonlocal done
+            remark = f"loss {values['cross_entropy']:.3f}, units active {values['active_share']:.0%}"
+            advance(epoch - done, remark)
+            done = epoch
+
+        trained = train(args.data, args.out, config, resume=args.resume, report=report, stage=note)
+    cached = trained.cache(args.data, Holdout.CALIBRATION).logits
+    calibration = calibrate(cached)
+    calibration.write(trained.calibration_path)
+    own = (cached.logits.argmax(axis=2) == cached.labels).mean(axis=1)
+    best = int(own.argmax())
+    parameters = sum(tensor.numel() for tensor in trained.network.parameters()) + trained.network.exit0.weight.numel()
+    seconds = round(time.monotonic() - begin, 1)
+    say(f"{args.out}: {parameters:,} parameters, {seconds:.0f} s; split by {trained.split_by}")
+    say(
+        f"calibration accuracy {calibration.accuracy:.2%} at {calibration.mean_macs / calibration.static_macs:.0%} of the "
+        f"full network's MACs; best single exit {best} with {own[best]:.2%}"
+    )
+    return {
+        "run": str(args.out),
+        "seed": config.seed,
+        "epochs": config.epochs,
+        "seconds": seconds,
+        "parameters": parameters,
+        "best": {"exit": best, "accuracy": float(own[best]), "split": "calibration"},
+        "operating_point": {"accuracy": calibration.accuracy, "mean_macs": calibration.mean_macs},
+        "split_by": trained.split_by,
+        "split": trained.split_origin,
+    }

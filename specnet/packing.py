@@ -1,0 +1,139 @@
+"""A trained and calibrated run as a bundle: segments, preprocessing, axis, classes, policy, self-test vectors."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from specnet import __version__
+from specnet.bundle import (
+    FORMAT,
+    FORMAT_VERSION,
+    SELFTEST,
+    WEIGHTS,
+    Manifest,
+    read_bundle,
+    write_bundle,
+)
+from specnet.calibration import Calibration, read_calibration
+from specnet.datasets import Holdout
+from specnet.errors import ConfigurationError
+from specnet.export import export_segments
+from specnet.files import write_atomically
+from specnet.nn import HARD, save_weights
+from specnet.runtime import Segments, self_test
+from specnet.training.run import Run
+from specnet.wire.topics import NAME
+
+SPECTRUM_CODEC = "float16"
+FEATURE_CODEC = "int8"
+TOLERANCE = 1e-4
+"""Largest deviation of a logit, over the largest magnitude of the vectors' logits where that exceeds one."""
+
+
+def pack(
+    run: Run, data: Path | str, out: Path | str, *, name: str = "", version: int = 1, spectra_per_class: int = 1
+) -> Manifest:
+    """Write the bundle of a run; it is read back and self-tested before it gets its name.
+
+    Parameters
+    ----------
+    run
+        A trained run with a calibration.
+    data
+        The file it was trained on: self-test vectors are spectra of its calibration split.
+    out
+        The bundle file.
+    name
+        Name of the model; the folder's name by default.
+    version
+        Monotonic version: devices refuse to go back.
+    spectra_per_class
+        Self-test vectors of each class.
+
+    Raises
+    ------
+    ConfigurationError
+        For an invalid name or version.
+    BundleIntegrityError
+        When torch and ONNX Runtime disagree: nothing is written.
+    """
+    name = name or run.path.resolve().name
+    if not NAME.match(name):
+        raise ConfigurationError(f"a model's name is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
+    if version < 1:
+        raise ConfigurationError(f"a version is at least 1, got {version}")
+    calibration = read_calibration(run.calibration_path)
+    segments = export_segments(run.network)
+    vectors = _selftest(run, data, spectra_per_class)
+    files = {segment.info.file: segment.data for segment in segments}
+    files[WEIGHTS] = save_weights(run.network)
+    files[SELFTEST] = _npz(vectors)
+    manifest = Manifest(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        bundle_id="",
+        name=name,
+        version=version,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        producer=f"specnet {__version__}",
+        classes=run.classes,
+        axis=run.axis.to_dict(),
+        source_axis=run.source_axis.to_dict(),
+        intensity_unit=run.intensity_unit,
+        pipeline=run.pipeline.to_list(),
+        segments=tuple(segment.info for segment in segments),
+        policy=calibration.policy,
+        operating_points=dict(calibration.operating_points),
+        codecs={str(split): FEATURE_CODEC if split else SPECTRUM_CODEC for split in range(len(segments) - 1)},
+        architecture=run.network.config.to_dict(),
+        provenance=_provenance(run, calibration),
+        files={},
+        selftest_tolerance=TOLERANCE * max(1.0, float(np.abs(vectors["logits"]).max())),
+    )
+    written: list[Manifest] = []
+
+    def fill(temporary: Path) -> None:
+        written.append(write_bundle(temporary, manifest, files))
+        self_test(Segments(read_bundle(temporary)))
+
+    write_atomically(out, fill)
+    return written[0]
+
+
+def _selftest(run: Run, data: Path | str, per_class: int) -> dict[str, NDArray[Any]]:
+    """Raw spectra of every class, and what torch says of them at every exit."""
+    intensity, labels, axis = run.read_part(data, Holdout.CALIBRATION)
+    if axis != run.source_axis:
+        raise ConfigurationError("self-test vectors come from the file that the run was trained on; this one has another axis")
+    rows = np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)])
+    spectra = run.pipeline.bind(axis)(intensity[rows])
+    with torch.no_grad():
+        outputs = run.network(torch.from_numpy(spectra)[:, None], HARD)
+    return {"intensity": intensity[rows], "logits": torch.stack(outputs.logits).numpy()}
+
+
+def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # stored, not compressed: sizes can be checked before reading
+    return buffer.getvalue()
+
+
+def _provenance(run: Run, calibration: Calibration) -> dict[str, Any]:
+    """What a model's users ask first; the training history stays with the run."""
+    return {
+        **{key: value for key, value in run.provenance.items() if key not in ("history", "data_path")},
+        "training": run.config.to_dict(),
+        "split_by": run.split_by,
+        "split": run.split_origin,
+        "operating_point": calibration.chosen,
+        "calibration_accuracy": calibration.accuracy,
+        "calibration_mean_macs": calibration.mean_macs,
+    }
+
