@@ -37,7 +37,13 @@ def test_after_sigkill_and_restart_requests_without_a_result_are_answered(
         gateway.kill()
         gateway.start()
         results = device.ask(*requests)
+        # the new process has forgotten the old answers; asked again it must say the same
+        known = len(device.results_of(requests[0]))
+        device.send(requests[0])
+        wait_until(lambda: len(device.results_of(requests[0])) > known, "the first request is answered again")
     assert [result.label for result in results] == [device_side.expected(x).label for x in measured]
+    said = {(r.label, r.exit_index, r.macs, round(r.probability, 5)) for r in device.results_of(requests[0])}
+    assert len(said) == 1
 
 
 def test_a_broker_that_is_absent_at_start_is_waited_for(store: Path, broker: Broker, device_side: DeviceSide) -> None:

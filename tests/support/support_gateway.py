@@ -65,6 +65,7 @@ class GatewayProcess:
         self._environment = {**os.environ, **quick, **environment}
         self.ready: dict[str, Any] = {}
         self._log: list[str] = []
+        self._marked = ""
 
     def __enter__(self) -> Self:
         self.start()
@@ -145,16 +146,14 @@ class GatewayProcess:
             with error:
                 return error.code, error.read().decode()
 
+    def mark(self) -> None:
+        """From now on, `metric` gives counters since this moment."""
+        self._marked = self.get("/metrics")[1]
+
     def metric(self, name: str, **labels: str) -> float:
         """Sum of a metric's samples that have these labels; 0 when there are none."""
-        total = 0.0
-        for line in self.get("/metrics")[1].splitlines():
-            match = re.match(r"specnet_gateway_(\w+)(?:\{(.*)\})? (\S+)$", line)
-            if match and match[1] == name:
-                found = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
-                if labels.items() <= found.items():
-                    total += float(match[3])
-        return total
+        before = _sum(self._marked, name, labels) if name.endswith(("_total", "_count", "_sum")) else 0.0
+        return _sum(self.get("/metrics")[1], name, labels) - before
 
     def wait_metric(self, name: str, at_least: float = 1, **labels: str) -> None:
         """Wait until a metric has reached a value."""
@@ -163,6 +162,19 @@ class GatewayProcess:
     def wait_healthy(self) -> None:
         """Wait for /healthz to answer 200."""
         wait_until(lambda: self.get("/healthz")[0] == 200, "the gateway is healthy")
+
+
+def _sum(page: str, name: str, labels: dict[str, str]) -> float:
+    total = 0.0
+    for line in page.splitlines():
+        match = re.match(r"specnet_gateway_(\w+)(?:\{(.*)\})? (\S+)$", line)
+        if (
+            match
+            and match[1] == name
+            and labels.items() <= dict(re.findall(r'(\w+)="([^"]*)"', match[2] or "")).items()
+        ):
+            total += float(match[3])
+    return total
 
 
 class DeviceEnd:
