@@ -22,7 +22,7 @@ _PUBLIC = {
     "write_spectra": "specnet.datasets",
 }
 
-__all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604  (names of the table above)
+__all__ = ["__version__", *sorted(_PUBLIC)]
 
 if TYPE_CHECKING:
     from specnet.datasets import read_spectra as read_spectra

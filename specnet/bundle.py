@@ -122,7 +122,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             When nothing is left to do after this split.
         """
         if not 0 <= split < self.n_stages:
-            raise BundleError(f"split {split} leaves nothing for the gateway; this bundle has splits 0..{self.n_stages - 1}")
+            raise BundleError(
+                f"split {split} leaves nothing for the gateway; this bundle has splits 0..{self.n_stages - 1}"
+            )
         return self.segments[split + 1].input_shape
 
 
@@ -219,10 +221,14 @@ def _unzip(data: bytes, name: str) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
             if len(entries) > MAX_ENTRIES or len({e.filename for e in entries}) != len(entries):
-                raise BundleError(f"{name} has {len(entries)} entries, at most {MAX_ENTRIES} different ones are accepted")
+                raise BundleError(
+                    f"{name} has {len(entries)} entries, at most {MAX_ENTRIES} different ones are accepted"
+                )
             for entry in entries:
                 if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > len(data):
-                    raise BundleError(f"{name}: {entry.filename[:80]!r} is compressed or larger than the file that holds it")
+                    raise BundleError(
+                        f"{name}: {entry.filename[:80]!r} is compressed or larger than the file that holds it"
+                    )
             return {entry.filename: archive.read(entry) for entry in entries}
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
         raise BundleIntegrityError(f"{name} is damaged or no bundle: {error}") from error
@@ -253,14 +259,18 @@ class _Head(msgspec.Struct):
 
 def _check_hashes(manifest: Manifest, contents: Mapping[str, bytes], name: str) -> None:
     if _content_id(manifest) != manifest.bundle_id:
-        raise BundleIntegrityError(f"{name}: the manifest's content gives id {_content_id(manifest)}, it says {manifest.bundle_id[:40]}")
+        raise BundleIntegrityError(
+            f"{name}: the manifest's content gives id {_content_id(manifest)}, it says {manifest.bundle_id[:40]}"
+        )
     if set(contents) != set(manifest.files):
         different = sorted(set(contents) ^ set(manifest.files))[:5]
         raise BundleIntegrityError(f"{name}: files and manifest differ in {different}")
     for file, info in manifest.files.items():
         digest = hashlib.sha256(contents[file]).hexdigest()
         if len(contents[file]) != info.size or digest != info.sha256:
-            raise BundleIntegrityError(f"{name}: {file} has sha256 {digest[:16]}..., the manifest says {info.sha256[:16]}...")
+            raise BundleIntegrityError(
+                f"{name}: {file} has sha256 {digest[:16]}..., the manifest says {info.sha256[:16]}..."
+            )
 
 
 def _content_id(manifest: Manifest) -> str:
@@ -274,7 +284,9 @@ def _validate(manifest: Manifest) -> None:
     policies = [manifest.policy, *manifest.operating_points.values()]
     if exits < 2 or any(policy.n_exits != exits for policy in policies):
         found = [policy.n_exits for policy in policies]
-        raise BundleError(f"the bundle has {exits} segments (at least 2 expected), its exit policies have {found} exits")
+        raise BundleError(
+            f"the bundle has {exits} segments (at least 2 expected), its exit policies have {found} exits"
+        )
     if len(manifest.classes) < 2 or len(set(manifest.classes)) != len(manifest.classes):
         raise BundleError(f"a classifier has at least two different classes, got {list(manifest.classes)[:5]}")
     needed = {segment.file for segment in manifest.segments} | {WEIGHTS, SELFTEST}
@@ -282,7 +294,9 @@ def _validate(manifest: Manifest) -> None:
         raise BundleError(f"the bundle lacks {missing}")
     for split in range(manifest.n_stages):
         if manifest.codecs.get(str(split)) not in CODECS:
-            raise BundleError(f"split {split} needs a codec out of {', '.join(CODECS)}, got {manifest.codecs.get(str(split))!r}")
+            raise BundleError(
+                f"split {split} needs a codec out of {', '.join(CODECS)}, got {manifest.codecs.get(str(split))!r}"
+            )
     for index, segment in enumerate(manifest.segments[1:-1], start=1):
         if segment.feature_shape != manifest.segments[index + 1].input_shape:
             raise BundleError(

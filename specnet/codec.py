@@ -84,7 +84,8 @@ class Int8:
         if len(levels) != positions * channels or not inflate.eof or inflate.unused_data:
             raise CodecError(f"int8 features inflate to {len(levels)} levels, expected {positions * channels}")
         grid = np.frombuffer(levels, dtype=np.uint8).reshape(channels, positions).T
-        return (grid * step + low).astype(np.float32)
+        features: Float32 = (grid * step + low).astype(np.float32)
+        return features
 
 
 CODECS: dict[str, Codec] = {"float32": Plain("<f4"), "float16": Plain("<f2"), "int8": Int8()}

@@ -97,7 +97,7 @@ def max_probability(p: Float32) -> Float32:
 def margin(p: Float32) -> Float32:
     """Difference ``(n,)`` between the two most likely classes."""
     top = np.partition(p, -2, axis=-1)
-    return top[..., -1] - top[..., -2]  # type: ignore[no-any-return]
+    return top[..., -1] - top[..., -2]
 
 
 def negentropy(p: Float32) -> Float32:

@@ -111,7 +111,9 @@ def _selftest(run: Run, data: Path | str, per_class: int) -> dict[str, NDArray[A
     """Raw spectra of every class, and what torch says of them at every exit."""
     intensity, labels, axis = run.read_part(data, Holdout.CALIBRATION)
     if axis != run.source_axis:
-        raise ConfigurationError("self-test vectors come from the file that the run was trained on; this one has another axis")
+        raise ConfigurationError(
+            "self-test vectors come from the file that the run was trained on; this one has another axis"
+        )
     rows = np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)])
     spectra = run.pipeline.bind(axis)(intensity[rows])
     with torch.no_grad():
@@ -126,7 +128,7 @@ def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:
 
 
 def _provenance(run: Run, calibration: Calibration) -> dict[str, Any]:
-    """What a model's users ask first; the training history stays with the run."""
+    """Collect what a model's users ask first; the training history stays with the run."""
     return {
         **{key: value for key, value in run.provenance.items() if key not in ("history", "data_path")},
         "training": run.config.to_dict(),
@@ -136,4 +138,3 @@ def _provenance(run: Run, calibration: Calibration) -> dict[str, Any]:
         "calibration_accuracy": calibration.accuracy,
         "calibration_mean_macs": calibration.mean_macs,
     }
-

@@ -119,7 +119,8 @@ def self_test(segments: Segments) -> float:
     deviation = float(np.abs(logits - vectors["logits"]).max())
     if not deviation <= bundle.manifest.selftest_tolerance:
         raise BundleIntegrityError(
-            f"self-test of bundle {bundle.bundle_id} deviates by {deviation:.2e}, allowed {bundle.manifest.selftest_tolerance:.0e}"
+            f"self-test of bundle {bundle.bundle_id} deviates by {deviation:.2e}, "
+            f"allowed {bundle.manifest.selftest_tolerance:.0e}"
         )
     return deviation
 

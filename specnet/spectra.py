@@ -174,7 +174,12 @@ class SpectralAxis:
 
 
 def convert_spectra(
-    intensity: NDArray[Any], axis: SpectralAxis, quantity: Quantity | str, unit: str = "", *, laser_nm: float | None = None
+    intensity: NDArray[Any],
+    axis: SpectralAxis,
+    quantity: Quantity | str,
+    unit: str = "",
+    *,
+    laser_nm: float | None = None,
 ) -> tuple[NDArray[Any], SpectralAxis]:
     """Spectra ``(..., n_points)`` and their axis in another quantity, points reversed where the order turns round."""
     converted = axis.convert(quantity, unit, laser_nm=laser_nm)

@@ -17,7 +17,7 @@ _quiet_stdout = False
 
 def use_json(enabled: bool) -> None:
     """Keep stdout free for one JSON document: `say` and `table` then write to stderr."""
-    global _quiet_stdout  # noqa: PLW0603  (one process runs one command)
+    global _quiet_stdout
     _quiet_stdout = enabled
 
 
@@ -70,7 +70,8 @@ def progress(description: str, total: float | None) -> Iterator[Advance]:
         task = bar.add_task(description, total=total, remark="")
 
         def advance(steps: float = 1, remark: str | None = None) -> None:
-            fields = {} if remark is None else {"remark": remark}
-            bar.update(task, advance=steps, **fields)
+            bar.update(task, advance=steps)
+            if remark is not None:
+                bar.update(task, remark=remark)
 
         yield advance

@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="file to write, usually *.specnet")
     parser.add_argument("--name", default="", help="name of the model (default: the run's folder)")
-    parser.add_argument("--version", type=int, default=1, metavar="N", help="model version, only ever upwards (default: 1)")
+    parser.add_argument(
+        "--version", type=int, default=1, metavar="N", help="model version, only ever upwards (default: 1)"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if known.any():
             right = np.array([name == answer for name, answer in zip(truth, prediction.names, strict=True)])
             document["accuracy"] = float(right[known].mean())
-            say(f"accuracy {document['accuracy']:.2%} on the {int(known.sum())} spectra with a label that the model knows")
+            say(f"accuracy {document['accuracy']:.2%} on {int(known.sum())} spectra whose label the model knows")
     return document
 
 

@@ -5,6 +5,7 @@ Legend: n spectra, L points, P positions, C channels, U units, m active rows, k 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 
@@ -58,7 +59,7 @@ def _linear_exit(graph: GraphBuilder, exit0: LinearExit, spectrum: str) -> None:
 
 
 def _stage_segment(network: SpecNet, index: int) -> Segment:
-    config, stage = network.config, network.stages[index - 1]
+    config, stage = network.config, network.stage(index)
     positions, width, last = config.positions[index - 1], config.widths[index - 1], index == config.n_stages
     if index == 1:
         input_shape, entry_positions = (config.n_points, 1), config.stem_positions
@@ -68,14 +69,14 @@ def _stage_segment(network: SpecNet, index: int) -> Segment:
     graph = GraphBuilder(f"segment-{index}")
     x = _stem(graph, network) if index == 1 else "features"
     x = _merge(graph, stage, x, entry_positions)
-    outputs: dict[str, tuple[int, list[int]]] = {"logits": (TensorProto.FLOAT, [config.n_classes])}
+    outputs: dict[str, tuple[int, Sequence[int]]] = {"logits": (TensorProto.FLOAT, [config.n_classes])}
     if stage.halting is None:
-        for unit in stage.units:
-            x = graph.node("Add", x, dense_branch(graph, unit, x))
+        for unit in range(len(stage.units)):
+            x = graph.node("Add", x, dense_branch(graph, stage.unit(unit), x))
     else:
         x = _adaptive_units(graph, stage, x, positions)
         outputs["depth"] = (TensorProto.UINT8, [positions])
-    emit_head(network.heads[index - 1], graph, x)
+    emit_head(network.head(index), graph, x)
     if not last:
         graph.node("Identity", x, output="next")
         outputs["next"] = (TensorProto.FLOAT, [positions, width])
@@ -123,8 +124,7 @@ def _adaptive_units(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, p
     assert stage.halting is not None
     depths = []
     for index, active in enumerate(_active_masks(graph, stage.halting, x)):
-        unit = stage.units[index]
-        assert isinstance(unit, Block)
+        unit = stage.unit(index)
         rows = graph.node("Transpose", graph.node("NonZero", active), perm=[1, 0])  # (m, 2): spectrum, position
         branch = row_branch(graph, unit, _windows(graph, unit, x, rows, positions))
         carried = graph.node("GatherND", x, rows)
@@ -144,9 +144,7 @@ def _active_masks(graph: GraphBuilder, halting: Halting, x: str) -> list[str]:
     assert bias is not None
     scores = graph.transpose(graph.linear(x, weight, bias.detach().numpy()))
     pad = SMOOTH // 2
-    smooth = graph.node(
-        "AveragePool", scores, kernel_shape=[SMOOTH], strides=[1], pads=[pad, pad], count_include_pad=0
-    )
+    smooth = graph.node("AveragePool", scores, kernel_shape=[SMOOTH], strides=[1], pads=[pad, pad], count_include_pad=0)
     open_gates = graph.node("Greater", smooth, graph.constant(0.0))
     masks: list[str] = []
     for unit in range(weight.shape[1]):
@@ -172,9 +170,7 @@ def emit_head(head: ExitHead, graph: GraphBuilder, x: str) -> None:
 
 @emit_head.register
 def _(head: BinnedHead, graph: GraphBuilder, x: str) -> None:
-    pooled = graph.node(
-        "MaxPool", graph.transpose(x), kernel_shape=[head.window], strides=[head.window], ceil_mode=1
-    )
+    pooled = graph.node("MaxPool", graph.transpose(x), kernel_shape=[head.window], strides=[head.window], ceil_mode=1)
     weight = graph.constant(head.reduce.weight.detach().numpy())
     assert head.reduce.bias is not None
     reduced = graph.node("Conv", pooled, weight, graph.constant(head.reduce.bias.detach().numpy()))

@@ -53,7 +53,7 @@ def create_block(name: str, channels: int, expansion: int, kernel: int) -> Block
     """Build a registered block; `ModelError` for an unknown name."""
     if name not in BLOCKS:
         raise ModelError(f"unknown block {name!r}; known: {', '.join(BLOCKS)}")
-    return BLOCKS[name](channels, expansion, kernel)  # type: ignore[call-arg, arg-type]
+    return BLOCKS[name](channels, expansion, kernel)
 
 
 @register_block("depthwise")

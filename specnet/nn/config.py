@@ -122,7 +122,7 @@ SHORT_AXIS = 300
 
 
 def preset(name: str, n_points: int, n_classes: int, **changes: Any) -> NetworkConfig:
-    """Configuration of a preset for a spectral length and number of classes.
+    """Make the configuration of a preset for a spectral length and number of classes.
 
     It follows the axis: the longer it is, the more points exit 0 averages; a short one is not thinned by the stem; and
     stages that would be left with less than 4 positions are dropped.

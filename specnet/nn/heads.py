@@ -51,7 +51,7 @@ def create_head(config: NetworkConfig, channels: int, positions: int) -> ExitHea
     """Build the registered head that the configuration names; `ModelError` for an unknown one."""
     if config.head not in HEADS:
         raise ModelError(f"unknown exit head {config.head!r}; known: {', '.join(HEADS)}")
-    return HEADS[config.head](config, channels, positions)  # type: ignore[call-arg, arg-type]
+    return HEADS[config.head](config, channels, positions)
 
 
 @register_head("binned")

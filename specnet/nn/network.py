@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from specnet.errors import ModelError
 from specnet.nn.config import NetworkConfig
-from specnet.nn.heads import LinearExit, create_head
-from specnet.nn.stage import DENSE, HARD, Gating, PositionAdaptiveStage
+from specnet.nn.heads import ExitHead, LinearExit, create_head
+from specnet.nn.stage import DENSE, HARD, Gating, PositionAdaptiveStage, StageOutput
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,12 @@ class SpecNet(nn.Module):
         self.config = config
         self.exit0 = LinearExit(config)
         self.stem = nn.Conv1d(
-            1, config.stem_channels, config.stem_kernel, stride=config.stem_stride, padding=config.stem_kernel // 2, bias=False
+            1,
+            config.stem_channels,
+            config.stem_kernel,
+            stride=config.stem_stride,
+            padding=config.stem_kernel // 2,
+            bias=False,
         )
         self.stem_norm = nn.BatchNorm1d(config.stem_channels)
         channels = (config.stem_channels, *config.widths)
@@ -60,6 +65,18 @@ class SpecNet(nn.Module):
             create_head(config, width, positions)
             for width, positions in zip(config.widths, config.positions, strict=True)
         )
+
+    def stage(self, index: int) -> PositionAdaptiveStage:
+        """Stage of segment `index`, 1..K."""
+        stage = self.stages[index - 1]
+        assert isinstance(stage, PositionAdaptiveStage)
+        return stage
+
+    def head(self, index: int) -> ExitHead:
+        """Head of exit `index`, 1..K."""
+        head = self.heads[index - 1]
+        assert isinstance(head, ExitHead)
+        return head
 
     @property
     def n_exits(self) -> int:
@@ -108,26 +125,27 @@ class SpecNet(nn.Module):
             return self.exit0(x), None, None
         if index == 1:
             x = self.run_stem(x)
-        output = self.stages[index - 1](x, HARD)
-        logits = self.heads[index - 1](output.features)
+        output: StageOutput = self.stage(index)(x, HARD)
+        logits = self.head(index)(output.features)
         following = None if index == self.config.n_stages else output.features.transpose(1, 2)
         return logits, following, output.depth
 
     def fixed_macs(self) -> list[int]:
         """MACs of each segment that every spectrum costs: stem, strided units, halting scores, heads."""
         config, macs = self.config, [self.exit0.macs]
-        for k, (stage, head) in enumerate(zip(self.stages, self.heads, strict=True)):
-            cost = config.positions[k] * stage.merge.weight.numel() + head.macs
+        for k in range(1, self.n_exits):
+            stage, positions = self.stage(k), config.positions[k - 1]
+            cost = positions * stage.merge.weight.numel() + self.head(k).macs
             if stage.halting is not None:
-                cost += config.positions[k] * stage.halting.score.weight.numel()
-            if k == 0:
+                cost += positions * stage.halting.score.weight.numel()
+            if k == 1:
                 cost += config.stem_positions * self.stem.weight.numel()
             macs.append(cost)
         return macs
 
     def unit_macs(self) -> list[int]:
         """MACs of one residual unit at one position, for each stage."""
-        return [stage.units[0].macs if len(stage.units) else 0 for stage in self.stages]
+        return [self.stage(k).unit_macs for k in range(1, self.n_exits)]
 
     def static_macs(self) -> int:
         """MACs of the full network up to its last exit, every position and every exit."""

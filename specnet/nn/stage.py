@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from specnet.nn.blocks import create_block
+from specnet.nn.blocks import Block, create_block
 
 SMOOTH = 5
 """Positions over which halting scores are averaged, so that active positions form runs and not scattered points."""
@@ -60,10 +60,13 @@ class Halting(nn.Module):
     def __init__(self, channels: int, units: int) -> None:
         super().__init__()
         self.score = nn.Conv1d(channels, units, 1)
+        assert self.score.bias is not None
         nn.init.zeros_(self.score.weight)
         nn.init.constant_(self.score.bias, 1.0)
 
-    def forward(self, x: Float[Tensor, "batch channels positions"], noise: float) -> Float[Tensor, "batch units positions"]:
+    def forward(
+        self, x: Float[Tensor, "batch channels positions"], noise: float
+    ) -> Float[Tensor, "batch units positions"]:
         """Cumulative open gates: 1 where the unit runs, 0 where the position has halted."""
         scores = self.score(x)
         if noise > 0 and self.training:
@@ -89,6 +92,17 @@ class PositionAdaptiveStage(nn.Module):
         self.merge_norm = nn.BatchNorm1d(channels)
         self.halting = Halting(channels, units) if adaptive and units else None
         self.units = nn.ModuleList([create_block(block, channels, expansion, kernel) for _ in range(units)])
+
+    def unit(self, index: int) -> Block:
+        """Residual unit 0..U-1."""
+        unit = self.units[index]
+        assert isinstance(unit, Block)
+        return unit
+
+    @property
+    def unit_macs(self) -> int:
+        """Multiply-accumulates of one residual unit at one position; all units of a stage are alike."""
+        return self.unit(0).macs if len(self.units) else 0
 
     def forward(self, x: Float[Tensor, "batch in_channels in_positions"], gating: Gating) -> StageOutput:
         """Run the stage; halted positions carry their features on unchanged."""

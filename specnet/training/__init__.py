@@ -2,8 +2,8 @@
 
 from specnet.training.augmentation import AUGMENTATIONS, Augmentation, create_augmentation
 from specnet.training.config import TrainConfig
-from specnet.training.losses import LOSSES, Loss, register_loss
 from specnet.training.loop import train_network
+from specnet.training.losses import LOSSES, Loss, register_loss
 from specnet.training.run import CachedRun, Run, load_run
 from specnet.training.train import train
 

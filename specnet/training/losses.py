@@ -61,7 +61,7 @@ def cross_entropy(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: 
 
 @register_loss("self_distillation")
 def self_distillation(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: Context) -> Float[Tensor, ""]:
-    r"""The deepest exit softly supervises the shallow ones (Zhang et al. 2019, "Be your own teacher", eq. 3).
+    r"""Let the deepest exit softly supervise the shallow ones (Zhang et al. 2019, "Be your own teacher", eq. 3).
 
     .. math:: \alpha \sum_{k<K} T^2\, KL(\mathrm{sg}\,p_K^T \,\|\, p_k^T)
     """

@@ -42,7 +42,7 @@ def train(
     config
         The recipe.
     resume
-        Continue the checkpoint in `out`; without it an existing checkpoint is an error, so that nobody's hours are lost.
+        Continue the checkpoint in `out`; without it an existing checkpoint is an error, so that no work is lost.
     report
         Called after each epoch.
     stage
@@ -78,9 +78,7 @@ def train(
     linear_data = SpectraDataset(data, chosen, in_memory=True, transform=bound)
     spectra, labels = zip(*linear_data.__getitems__(range(len(linear_data))), strict=True)
     groups = None if split.groups is None else split.groups[chosen]
-    fit_linear_exit(
-        network.exit0, torch.stack(spectra).numpy(), torch.stack(labels).numpy(), groups, seed=config.seed
-    )
+    fit_linear_exit(network.exit0, torch.stack(spectra).numpy(), torch.stack(labels).numpy(), groups, seed=config.seed)
     digest = file_sha256(data)
     identity = {**config.to_dict(), "data_sha256": digest}
     out.mkdir(parents=True, exist_ok=True)
@@ -120,5 +118,3 @@ def _provenance(data: Path, digest: str, history: list[dict[str, float]], n_trai
         "n_train": n_train,
         "history": history,
     }
-
-

@@ -233,9 +233,15 @@ class Command(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _require(0 <= self.audit_rate <= 1, f"audit_rate is 0 to 1, got {self.audit_rate}")
 
 
+class _VersionOnly(msgspec.Struct):
+    """The field that messages of every version have."""
+
+    v: int
+
+
 M = TypeVar("M", bound=Message)
 _encoder = msgspec.msgpack.Encoder()
-_version_decoder = msgspec.msgpack.Decoder(type("VersionOnly", (msgspec.Struct,), {"__annotations__": {"v": int}}))
+_version_decoder = msgspec.msgpack.Decoder(_VersionOnly)
 _decoders: dict[type[Message], msgspec.msgpack.Decoder[Message]] = {}
 
 

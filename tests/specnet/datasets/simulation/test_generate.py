@@ -170,7 +170,7 @@ def test_each_preset_makes_a_file_of_all_minerals(preset):
 
 
 def test_the_demo_has_six_to_eight_thousand_spectra():
-    assert 6000 <= PRESETS["demo"].spectra_per_class * len(load_minerals()) <= 8000
+    assert 8000 <= PRESETS["demo"].spectra_per_class * len(load_minerals()) <= 10_000
 
 
 @pytest.mark.parametrize(
