@@ -72,7 +72,7 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     window: int = 16
     retry_s: float = 2.0
-    retry_max_s: float = 30.0
+    retry_max_s: float = 10.0
     deadline_s: float = 2.0
     audit_rate: float = 0.0
     drain_s: float = 30.0

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import threading
 import time
+from contextlib import ExitStack
 from importlib import metadata
 from typing import Any, TextIO
 
@@ -20,10 +21,10 @@ from device.outbox import Outbox
 from device.records import RecordWriter
 from device.reporter import Reporter
 from device.results import ResultChecker
-from device.spectrometers import create_spectrometer
+from device.spectrometers import Spectrometer, create_spectrometer
 from device.spectrometers.axis import resolve_axis
 from device.uplink import Uplink
-from specnet.bundle import read_bundle
+from specnet.bundle import Bundle, read_bundle
 from specnet.errors import CodecError, MessageTooLargeError
 from specnet.wire import MAX_PAYLOAD_BYTES, Birth, Command
 
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 DISTRIBUTION = "specnet-edge"
 DRAIN_AFTER_STOP_S = 2.0
+MAX_TEXT = 500
 
 
 class DeviceService:
@@ -75,40 +77,49 @@ class DeviceService:
             stopped=stopped,
             generator=self._generator,
         )
-        bounds = configuration.outbox
-        self._outbox = Outbox(configuration.outbox_path, max_bytes=bounds.max_bytes, max_requests=bounds.max_requests)
-        topics, manifest = configuration.topics, bundle.manifest
-        self._maker = RequestMaker(
-            topics,
-            self._outbox.boot,
-            bundle,
-            configuration.uplink.deadline_s,
-            min(MAX_PAYLOAD_BYTES, configuration.broker.max_payload_bytes),
-        )
         self._writer = RecordWriter(stream, stopped.set)
-        self._reporter = Reporter(
-            topics.device, self._outbox.boot, bundle.bundle_id, manifest.classes, self._writer, self._obey
+        with ExitStack() as undo:
+            bounds = configuration.outbox
+            self._outbox = Outbox(
+                configuration.outbox_path, max_bytes=bounds.max_bytes, max_requests=bounds.max_requests
+            )
+            undo.callback(self._outbox.close)
+            self._connect(bundle, spectrometer)
+            undo.pop_all()
+
+    def _connect(self, bundle: Bundle, spectrometer: Spectrometer) -> None:
+        """Wire the parts that need the boot number."""
+        configuration, manifest, boot = self._configuration, bundle.manifest, self._outbox.boot
+        topics = configuration.topics
+        max_bytes = min(MAX_PAYLOAD_BYTES, configuration.broker.max_payload_bytes)
+        self._maker = RequestMaker(topics, boot, bundle, configuration.uplink.deadline_s, max_bytes)
+        self._reporter = Reporter(topics.device, boot, bundle.bundle_id, manifest.classes, self._writer, self._obey)
+        splits = tuple(range(min(configuration.split + 1, manifest.n_stages)))
+        birth = Birth(
+            device=topics.device,
+            boot=boot,
+            bundles=(bundle.bundle_id,),
+            splits=splits,
+            codecs=tuple(dict.fromkeys(manifest.codecs[str(split)] for split in splits)),
+            spectrometer=f"{spectrometer.model} {spectrometer.serial_number}"[:MAX_TEXT],
+            software=software_version(),
         )
-        splits = tuple(range(configuration.split + 1))[: manifest.n_stages]
         self._uplink = Uplink(
             configuration.uplink,
             configuration.broker,
             topics,
             self._outbox,
-            Birth(
-                device=topics.device,
-                boot=self._outbox.boot,
-                bundles=(bundle.bundle_id,),
-                splits=splits,
-                codecs=tuple(dict.fromkeys(manifest.codecs[str(split)] for split in splits)),
-                spectrometer=f"{spectrometer.model} {spectrometer.serial_number}"[:500],
-                software=software_version(),
-            ),
+            birth,
             ResultChecker(topics.device, bundle.bundle_id, len(manifest.classes)),
             self._reporter,
             random.Random(self._generator.random()),
         )
         self._reporter.announce = self._uplink.announce
+
+    @property
+    def records_lost(self) -> int:
+        """Records that nobody read."""
+        return self._writer.lost
 
     def run(self, count: int = 0) -> int:
         """Work until `count` spectra are judged (0: no limit), a replay is over, or the service is stopped.

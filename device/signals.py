@@ -14,8 +14,8 @@ EXIT_AT_ONCE = 130
 def stop_on_signals(stop: Callable[[], None]) -> None:
     """Call `stop` in a thread of its own at the first signal; the second one ends the process at once.
 
-    A handler in Python runs in the middle of whatever the main thread does, and setting an event there can wait for ever
-    for a lock that the main thread holds. So the handler does nothing, and a thread is woken through a pipe.
+    A handler in Python runs in the middle of whatever the main thread does, and setting an event there can wait for
+    ever for a lock that the main thread holds. So the handler does nothing, and a thread is woken through a pipe.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

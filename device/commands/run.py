@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 
@@ -31,7 +32,12 @@ def run(args: argparse.Namespace) -> int:
     if not configuration.spectrometer.port:
         raise ConfigurationError("no serial port: set spectrometer.port in the configuration or use --port")
     stopped = threading.Event()
-    stop_on_signals(stopped.set)
     service = DeviceService(configuration, sys.stdout, stopped)
+    stop_on_signals(stopped.set)
     service.run(1 if args.once else args.count)
+    if service.records_lost:
+        sys.stderr.write(f"specnet-device: nobody reads the records any more, {service.records_lost} are lost\n")
+        # the interpreter flushes stdout at its end and would complain once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from specnet.bundle import Bundle, read_bundle
 
-FIXTURES = Path(os.environ.get("SPECNET_TINY_FIXTURES", Path(__file__).parent / "fixtures"))
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from support_broker import Broker
 from support_device import ROOT, DeviceProcess, serving
 
+from device import selftest
+from device.cli import main
 from device.spectrometers.simulator import SimulatedBoard
 
 
@@ -64,12 +66,17 @@ def test_help_has_an_example(command: str) -> None:
     ],
 )
 def test_mistakes_in_the_configuration_are_one_clear_line(
-    tmp_path: Path, tiny_bundle: Path, text: str, options: list[str], complaint: str
+    tmp_path: Path,
+    tiny_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+    text: str,
+    options: list[str],
+    complaint: str,
 ) -> None:
-    done = run("run", "--config", configuration(tmp_path, tiny_bundle, text), *options)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    [line] = done.stderr.splitlines()
+    assert main(["run", "--config", str(configuration(tmp_path, tiny_bundle, text)), *options]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    [line] = captured.err.splitlines()
     assert line.startswith("specnet-device: ")
     assert complaint in line
 
@@ -144,15 +151,18 @@ def test_selftest_passes_with_everything_there(
     ]
 
 
-def test_selftest_names_everything_that_is_missing(tmp_path: Path, tiny_bundle: Path) -> None:
+def test_selftest_names_everything_that_is_missing(
+    tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selftest, "BROKER_TIMEOUT_S", 0.1)
     path = configuration(tmp_path, tiny_bundle, '[broker]\nport = 1\n[spectrometer]\nport = "/dev/no-such-port"')
     (tmp_path / "state").write_text("a file where the folder should be")
-    done = run("selftest", "--config", path)
-    assert done.returncode == 1
-    words = [line.split()[0] for line in done.stdout.splitlines()]
+    assert main(["selftest", "--config", str(path)]) == 1
+    table = capsys.readouterr().out
+    words = [line.split()[0] for line in table.splitlines()]
     assert words == ["ok", "ok", "FAILED", "FAILED", "FAILED"]
-    assert "/dev/no-such-port" in done.stdout
-    assert "127.0.0.1:1" in done.stdout
+    assert "/dev/no-such-port" in table
+    assert "127.0.0.1:1" in table
 
 
 def test_when_nobody_reads_the_records_the_service_ends(
@@ -164,9 +174,12 @@ def test_when_nobody_reads_the_records_the_service_ends(
             [sys.executable, "-m", "device", "run", "--config", str(path), "--port", board.port],
             cwd=ROOT,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
         )
         assert process.stdout is not None
+        assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        process.wait(30)
+        assert process.wait(30) == 1
+        assert b"Traceback" not in process.stderr.read()
+        process.stderr.close()

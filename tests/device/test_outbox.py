@@ -62,9 +62,14 @@ def test_bytes_are_bounded_and_a_single_request_over_the_bound_does_not_stay(tmp
 def test_a_transaction_that_fails_forgets_nothing(tmp_path: Path) -> None:
     outbox = outbox_at(tmp_path / "o.sqlite")
     outbox.put(request(1), "t", PAYLOAD)
-    with pytest.raises(BrokenPipeError), outbox.transaction():
-        outbox.finish((1, 1))
-        raise BrokenPipeError
+
+    def finish_and_fail() -> None:
+        with outbox.transaction():
+            outbox.finish((1, 1))
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        finish_and_fail()
     assert outbox.pending() == [request(1)]
     assert (len(outbox), outbox.payload_bytes) == (1, 100)
 

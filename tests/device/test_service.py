@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from support_broker import Broker, Inbox, connected_session, wait_until
-from support_device import DeviceProcess, EchoGateway, serving
+from support_device import DeviceProcess, EchoGateway, result_for, serving
 
 from device.classifier import LocalAnswer, LocalClassifier
 from device.spectrometers.axis import PixelAxis
@@ -238,8 +238,6 @@ def test_it_ends_on_a_signal_with_a_summary_and_keeps_what_is_pending(
 def test_errors_of_the_gateway_leave_the_own_answer_standing(
     broker: Broker, tmp_path: Path, tiny_bundle: Path, intensity: NDArray[np.uint16], local_answers: list[LocalAnswer]
 ) -> None:
-    from support_device import result_for
-
     row = next(i for i, local in enumerate(local_answers) if not local.confident)
     with (
         board_of(intensity[row : row + 1], tmp_path) as port,

@@ -12,7 +12,7 @@ from specnet.errors import SpectrometerError, SpectrumError
 
 SETTINGS = SpectrometerSettings(port="fake", timeout_s=0.05, integration_time_s=0.01)
 LINE = b"10,20,30,40\n"
-Answer = list[bytes | None | Exception]
+Answer = list[bytes | Exception | None]
 
 
 def board(readings: Iterable[Answer], *, piece: int = 1 << 20) -> FakeTransport:
