@@ -14,9 +14,14 @@ from support_gateway import DeviceEnd, GatewayProcess
 from support_network_bundle import make_network_bundle, network_spectra
 
 from gateway.engine import Engine, EngineSettings, OnnxEngine, TorchEngine, check_bundle, create_engine
+from gateway.finishing import finish
+from gateway.intake import check_request
 from gateway.models import prepare
 from specnet.bundle import Bundle, read_bundle
 from specnet.errors import BundleIntegrityError, ConfigurationError, ModelError
+from specnet.mqtt import Incoming
+
+TRAINED = Path(__file__).parents[1] / "device" / "fixtures" / "tiny.specnet"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +62,25 @@ def test_torch_on_a_gpu_passes_the_self_test(network_bundle: Bundle) -> None:
     engine = TorchEngine("cuda")
     engine.load(network_bundle)
     assert check_bundle(engine, network_bundle) <= network_bundle.manifest.selftest_tolerance
+
+
+@pytest.mark.parametrize("split", [0, 1, 2])
+def test_both_engines_finish_a_trained_network_as_all_segments_in_a_row_do(split: int) -> None:
+    bundle = read_bundle(TRAINED)
+    side = DeviceSide(TRAINED)
+    measured = np.load(TRAINED.with_suffix(".npz"))["intensity"][:30]
+    expected = [side.expected(x, split=split) for x in measured]
+    for engine in (OnnxEngine(), TorchEngine("cpu")):
+        model = prepare(engine, bundle, TRAINED)
+        works = []
+        for number, spectrum in enumerate(measured):
+            incoming = Incoming(topic="", payload=b"", qos=1, retain=False)
+            request = side.request(spectrum, number, split=split)
+            works.append(check_request(request, incoming, {bundle.bundle_id: model}.get))
+        found = {work.key.sequence: answer for work, answer in finish(engine, works, lambda *_: None)}
+        assert [(found[n].label, found[n].exit_index, found[n].macs) for n in range(30)] == [
+            (answer.label, answer.exit_index, answer.macs) for answer in expected
+        ]
 
 
 @pytest.mark.parametrize("engine", [OnnxEngine(), TorchEngine("cpu")], ids=lambda engine: engine.name)

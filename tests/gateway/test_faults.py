@@ -99,7 +99,7 @@ def test_a_full_queue_sheds_audits_first_then_the_newest_and_the_next_attempt_is
     store: Path, broker: Broker, device: DeviceEnd, device_side: DeviceSide
 ) -> None:
     with GatewayProcess(
-        store, broker, SPECNET_GATEWAY_MAX_QUEUE="3", SPECNET_GATEWAY_MAX_WAIT_MS="2000", SPECNET_GATEWAY_MAX_BATCH="9"
+        store, broker, SPECNET_GATEWAY_MAX_QUEUE="3", SPECNET_GATEWAY_MAX_WAIT_MS="1000", SPECNET_GATEWAY_MAX_BATCH="9"
     ) as gateway:
         gateway.wait_healthy()
         device.ask(device_side.request(spectra(1)[0], 0))
