@@ -97,6 +97,7 @@ class Uplink:
         self._listener = listener
         self._schedule = SendSchedule(settings.window, settings.retry_s, settings.retry_max_s, generator)
         self._deadlines: list[tuple[float, tuple[int, int]]] = []
+        self._at_hand: dict[tuple[int, int], tuple[str, bytes]] = {}
         self._inbox: deque[Incoming] = deque()
         self._best_effort: deque[_Message] = deque()
         self._counters: Counter[str] = Counter()
@@ -134,18 +135,37 @@ class Uplink:
         self._thread.start()
 
     def submit(self, request: PendingRequest, topic: str, payload: bytes) -> None:
-        """Store a request, and send it as soon as the window has room; older ones may have to go for it."""
-        with self._outbox.transaction():
-            dropped = self._outbox.put(request, topic, payload)
-            for victim in dropped:
-                self._listener.dropped(victim, "outbox full")
+        """Store a request, and send it as soon as the window has room; older ones may have to go for it.
+
+        It may be on its way while the disk still writes: a crash in between loses a spectrum of which nothing was said
+        yet, as a crash a moment earlier would have. Its result waits for the end of the transaction.
+        """
+        try:
+            with self._outbox.transaction():
+                dropped = self._outbox.put(request, topic, payload)
+                for victim in dropped:
+                    self._listener.dropped(victim, "outbox full")
+                self._schedule_new(request, dropped, (topic, payload))
+        except BaseException:
+            self._forget(request.key)
+            raise
+
+    def _schedule_new(self, request: PendingRequest, dropped: list[PendingRequest], message: tuple[str, bytes]) -> None:
         with self._changed:
             self._schedule.add(request.key)
             heapq.heappush(self._deadlines, (request.acquired + self._settings.deadline_s, request.key))
+            # what waits behind the window is read from the disk later
+            if len(self._at_hand) < self._settings.window:
+                self._at_hand[request.key] = message
             for victim in dropped:
-                self._schedule.remove(victim.key)
+                self._forget(victim.key)
                 self._counters["dropped"] += 1
             self._notify()
+
+    def _forget(self, key: tuple[int, int]) -> None:
+        with self._changed:
+            self._schedule.remove(key)
+            self._at_hand.pop(key, None)
 
     def audit(self, key: tuple[int, int], label: int, topic: str, payload: bytes) -> None:
         """Send a sample whose result is only compared; it may be lost."""
@@ -269,8 +289,7 @@ class Uplink:
         self._count(verdict)
         if verdict == "answered" and request is not None:
             self._outbox.finish(key)
-            with self._changed:
-                self._schedule.remove(key)
+            self._forget(key)
             self._listener.answered(request, result)
 
     def _check_deadlines(self) -> None:
@@ -301,10 +320,11 @@ class Uplink:
         return max(0.0, min(times, default=now + 3600.0) - time.monotonic())
 
     def _send_request(self, key: tuple[int, int], now: float) -> bool:
-        message = self._outbox.message(key)
+        with self._changed:
+            message = self._at_hand.get(key)
+        message = message or self._outbox.message(key)
         if message is None:
-            with self._changed:
-                self._schedule.remove(key)
+            self._forget(key)
             return True
         topic, payload = message
         try:
@@ -321,6 +341,7 @@ class Uplink:
             return True
         if sent:
             with self._changed:
+                self._at_hand.pop(key, None)
                 self._counters["sent" if self._schedule.sent(key, now) else "sent_again"] += 1
         return sent
 
@@ -331,8 +352,7 @@ class Uplink:
             if request is not None:
                 self._outbox.finish(key)
                 self._listener.dropped(request, reason)
-        with self._changed:
-            self._schedule.remove(key)
+        self._forget(key)
 
     def _send_best_effort(self) -> bool:
         while self._session.connected:

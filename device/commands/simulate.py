@@ -14,7 +14,7 @@ from device.spectrometers.replay import SPLITS, load_replay
 from device.spectrometers.simulator import SimulatedBoard
 
 HELP = "serve recorded spectra like a serial spectrometer, on a pseudo-terminal"
-EXAMPLE = "specnet-device simulate minerals.h5 --split test --link /tmp/spectrometer --faults garbage=0.01"
+EXAMPLE = "specnet-device simulate minerals.h5 --split test --link ./spectrometer --faults garbage=0.01"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -351,3 +352,16 @@ def test_stopping_leaves_no_thread(broker: Broker, tmp_path: Path, count: int) -
         with node_at(tmp_path, broker) as node:
             node.submit(0)
         assert not node.uplink._thread.is_alive()
+
+
+def test_a_full_disk_is_told_to_the_caller_and_the_next_request_is_served(broker: Broker, tmp_path: Path) -> None:
+    with gateway_at(broker), node_at(tmp_path, broker) as node:
+        # SQLite's own limit gives the error that a full disk gives
+        [pages] = node.outbox._connection.execute("PRAGMA page_count").fetchone()
+        node.outbox._connection.execute(f"PRAGMA max_page_count={pages + 2}")
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            node.submit(0, bytes(100_000))
+        assert len(node.outbox) == 0
+        node.submit(1)
+        assert node.uplink.wait_until_empty(15, lambda: False)
+    assert node.notes.sequences == [1]
