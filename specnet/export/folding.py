@@ -9,8 +9,8 @@ from torch import Tensor, nn
 Array = NDArray[np.float32]
 
 
-def fold(layer: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Array, Array]:
-    """Weight ``(out, in, taps)`` and bias ``(out,)`` of a convolution followed by a batch norm in evaluation mode.
+def fold(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Array, Array]:
+    """Weight ``(out, in, taps)`` and bias ``(out,)`` of a convolution of height 1 with its batch norm folded in.
 
     Computed in double precision, so that folding costs no accuracy.
     """
@@ -18,6 +18,7 @@ def fold(layer: nn.Conv1d, norm: nn.BatchNorm1d) -> tuple[Array, Array]:
     assert norm.running_var is not None
     weight, gamma, beta = (_double(t) for t in (layer.weight, norm.weight, norm.bias))
     mean, variance = _double(norm.running_mean), _double(norm.running_var)
+    weight = weight[:, :, 0]
     scale = gamma / np.sqrt(variance + norm.eps)
     bias = 0.0 if layer.bias is None else _double(layer.bias)
     return (weight * scale[:, None, None]).astype(np.float32), ((bias - mean) * scale + beta).astype(np.float32)

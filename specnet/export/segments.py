@@ -139,7 +139,7 @@ def _adaptive_units(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, p
 
 def _active_masks(graph: GraphBuilder, halting: Halting, x: str) -> list[str]:
     """Masks ``(n, P)`` of each unit: open as long as no score so far was zero or less."""
-    weight = halting.score.weight.detach().numpy()[:, :, 0].T
+    weight = halting.score.weight.detach().numpy()[:, :, 0, 0].T
     bias = halting.score.bias
     assert bias is not None
     scores = graph.transpose(graph.linear(x, weight, bias.detach().numpy()))
@@ -171,7 +171,7 @@ def emit_head(head: ExitHead, graph: GraphBuilder, x: str) -> None:
 @emit_head.register
 def _(head: BinnedHead, graph: GraphBuilder, x: str) -> None:
     pooled = graph.node("MaxPool", graph.transpose(x), kernel_shape=[head.window], strides=[head.window], ceil_mode=1)
-    weight = graph.constant(head.reduce.weight.detach().numpy())
+    weight = graph.constant(head.reduce.weight.detach().numpy()[:, :, 0])
     assert head.reduce.bias is not None
     reduced = graph.node("Conv", pooled, weight, graph.constant(head.reduce.bias.detach().numpy()))
     flat = graph.node("Flatten", graph.node("Relu", reduced))

@@ -23,7 +23,7 @@ from specnet.nn.config import NetworkConfig
 class ExitHead(nn.Module):
     """Logits from the features of a stage. Subclasses take ``(config, channels, positions)``."""
 
-    def forward(self, x: Float[Tensor, "batch channels positions"]) -> Float[Tensor, "batch classes"]:
+    def forward(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch classes"]:
         """Logits."""
         raise NotImplementedError
 
@@ -62,13 +62,13 @@ class BinnedHead(ExitHead):
         super().__init__()
         self.window = max(1, -(-positions // config.head_bins))
         self.bins = -(-positions // self.window)
-        self.reduce = nn.Conv1d(channels, min(channels, config.head_channels), 1)
+        self.reduce = nn.Conv2d(channels, min(channels, config.head_channels), 1)
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Linear(self.bins * self.reduce.out_channels, config.n_classes)
 
-    def forward(self, x: Float[Tensor, "batch channels positions"]) -> Float[Tensor, "batch classes"]:
+    def forward(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch classes"]:
         """Logits."""
-        pooled = functional.max_pool1d(x, self.window, ceil_mode=True)
+        pooled = functional.max_pool2d(x, (1, self.window), ceil_mode=True)
         logits: Tensor = self.classify(self.dropout(torch.relu(self.reduce(pooled)).flatten(1)))
         return logits
 

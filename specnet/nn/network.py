@@ -39,15 +39,15 @@ class SpecNet(nn.Module):
         super().__init__()
         self.config = config
         self.exit0 = LinearExit(config)
-        self.stem = nn.Conv1d(
+        self.stem = nn.Conv2d(
             1,
             config.stem_channels,
-            config.stem_kernel,
-            stride=config.stem_stride,
-            padding=config.stem_kernel // 2,
+            (1, config.stem_kernel),
+            stride=(1, config.stem_stride),
+            padding=(0, config.stem_kernel // 2),
             bias=False,
         )
-        self.stem_norm = nn.BatchNorm1d(config.stem_channels)
+        self.stem_norm = nn.BatchNorm2d(config.stem_channels)
         channels = (config.stem_channels, *config.widths)
         self.stages = nn.ModuleList(
             PositionAdaptiveStage(
@@ -65,6 +65,7 @@ class SpecNet(nn.Module):
             create_head(config, width, positions)
             for width, positions in zip(config.widths, config.positions, strict=True)
         )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def stage(self, index: int) -> PositionAdaptiveStage:
         """Stage of segment `index`, 1..K."""
@@ -97,9 +98,10 @@ class SpecNet(nn.Module):
             outputs.gates.append(output.gates)
         return outputs
 
-    def run_stem(self, x: Float[Tensor, "batch 1 points"]) -> Float[Tensor, "batch channels positions"]:
+    def run_stem(self, x: Float[Tensor, "batch 1 points"]) -> Float[Tensor, "batch channels 1 positions"]:
         """Features in front of stage 1."""
-        return torch.relu(self.stem_norm(self.stem(x)))
+        image = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        return torch.relu(self.stem_norm(self.stem(image)))
 
     @torch.no_grad()
     def run_segment(
@@ -123,11 +125,10 @@ class SpecNet(nn.Module):
         x = features.transpose(1, 2)
         if index == 0:
             return self.exit0(x), None, None
-        if index == 1:
-            x = self.run_stem(x)
-        output: StageOutput = self.stage(index)(x, HARD)
+        image = self.run_stem(x) if index == 1 else x.unsqueeze(2)
+        output: StageOutput = self.stage(index)(image, HARD)
         logits = self.head(index)(output.features)
-        following = None if index == self.config.n_stages else output.features.transpose(1, 2)
+        following = None if index == self.config.n_stages else output.features.squeeze(2).transpose(1, 2)
         return logits, following, output.depth
 
     def fixed_macs(self) -> list[int]:

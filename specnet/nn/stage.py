@@ -40,9 +40,9 @@ DENSE = Gating(dense=True)
 
 @dataclass(frozen=True)
 class StageOutput:
-    """Features ``(B, C, P)``, depth ``(B, P)`` and the differentiable share of open gates ``(B, U, P)``."""
+    """Features ``(B, C, 1, P)``, depth ``(B, P)`` and the differentiable share of open gates ``(B, U, P)``."""
 
-    features: Float[Tensor, "batch channels positions"]
+    features: Float[Tensor, "batch channels 1 positions"]
     depth: Int[Tensor, "batch positions"]
     gates: Float[Tensor, "batch units positions"]
 
@@ -59,16 +59,16 @@ class Halting(nn.Module):
 
     def __init__(self, channels: int, units: int) -> None:
         super().__init__()
-        self.score = nn.Conv1d(channels, units, 1)
+        self.score = nn.Conv2d(channels, units, 1)
         assert self.score.bias is not None
         nn.init.zeros_(self.score.weight)
         nn.init.constant_(self.score.bias, 1.0)
 
     def forward(
-        self, x: Float[Tensor, "batch channels positions"], noise: float
+        self, x: Float[Tensor, "batch channels 1 positions"], noise: float
     ) -> Float[Tensor, "batch units positions"]:
         """Cumulative open gates: 1 where the unit runs, 0 where the position has halted."""
-        scores = self.score(x)
+        scores = self.score(x).squeeze(2)
         if noise > 0 and self.training:
             uniform = torch.rand_like(scores).clamp(1e-6, 1 - 1e-6)
             scores = scores + noise * (uniform.log() - (1 - uniform).log())
@@ -88,8 +88,8 @@ class PositionAdaptiveStage(nn.Module):
         self, in_channels: int, channels: int, units: int, *, block: str, expansion: int, kernel: int, adaptive: bool
     ) -> None:
         super().__init__()
-        self.merge = nn.Conv1d(in_channels, channels, 2, stride=2, bias=False)
-        self.merge_norm = nn.BatchNorm1d(channels)
+        self.merge = nn.Conv2d(in_channels, channels, (1, 2), stride=(1, 2), bias=False)
+        self.merge_norm = nn.BatchNorm2d(channels)
         self.halting = Halting(channels, units) if adaptive and units else None
         self.units = nn.ModuleList([create_block(block, channels, expansion, kernel) for _ in range(units)])
 
@@ -104,12 +104,12 @@ class PositionAdaptiveStage(nn.Module):
         """Multiply-accumulates of one residual unit at one position; all units of a stage are alike."""
         return self.unit(0).macs if len(self.units) else 0
 
-    def forward(self, x: Float[Tensor, "batch in_channels in_positions"], gating: Gating) -> StageOutput:
+    def forward(self, x: Float[Tensor, "batch in_channels 1 in_positions"], gating: Gating) -> StageOutput:
         """Run the stage; halted positions carry their features on unchanged."""
         if x.shape[-1] % 2:
             x = functional.pad(x, (0, 1))
         x = torch.relu(self.merge_norm(self.merge(x)))
-        batch, _, positions = x.shape
+        batch, _, _, positions = x.shape
         if self.halting is None or gating.dense:
             gates = x.new_ones(batch, len(self.units), positions)
             for unit in self.units:
@@ -117,6 +117,6 @@ class PositionAdaptiveStage(nn.Module):
         else:
             gates = self.halting(x, gating.noise)
             for index, unit in enumerate(self.units):
-                x = x + gates[:, index : index + 1] * unit(x)
+                x = x + gates[:, index, None, None] * unit(x)
         depth = gates.detach().round().sum(dim=1).to(torch.int64)
         return StageOutput(x, depth, gates)

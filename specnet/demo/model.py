@@ -1,0 +1,104 @@
+"""The first half of the demonstration: simulated minerals, a trained network, its bundle."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specnet.calibration import calibrate
+from specnet.commands.console import note, progress
+from specnet.datasets import Holdout, SpectraTable, read_spectra, write_spectra
+from specnet.datasets.simulation import PRESETS, simulate
+from specnet.errors import ModelError
+from specnet.files import write_json
+from specnet.packing import pack
+from specnet.training import Run, TrainConfig, load_run, train
+
+RECIPE = TrainConfig(preset="tiny", epochs=16, augmentation="strong")
+SPLIT = 1
+"""The device runs exit 0 and stage 1 with exit 1; the gateway runs stages 2 to 4."""
+
+
+@dataclass(frozen=True)
+class DemoModel:
+    """Files of the first half, and the held-out spectra that the device will see."""
+
+    run: Run
+    data: Path
+    bundle: Path
+    replay: Path
+    held_out: SpectraTable
+
+
+def prepare(folder: Path, *, n: int, seed: int, fresh: bool, stage: Callable[[str], None]) -> DemoModel:
+    """Simulate, train, calibrate, export; what an earlier demonstration with the same recipe left is used again.
+
+    Parameters
+    ----------
+    folder
+        Where everything is written.
+    n
+        Held-out spectra to replay.
+    seed
+        Of simulation, training and the choice of spectra.
+    fresh
+        Begin from nothing.
+    stage
+        Called with a sentence when something longer begins.
+    """
+    config = dataclasses.replace(RECIPE, seed=seed)
+    simulation = dataclasses.replace(PRESETS["demo"], seed=seed)
+    identity = {"training": config.to_dict(), "simulation": dataclasses.asdict(simulation)}
+    data, run_folder = folder / "minerals.h5", folder / "run"
+    if fresh or not _is_made_by(folder, identity):
+        shutil.rmtree(run_folder, ignore_errors=True)
+        (folder / "recipe.json").unlink(missing_ok=True)
+        stage("simulating Raman spectra of minerals")
+        with progress("simulating", None):
+            write_spectra(data, simulate(simulation))
+        run = _train(data, run_folder, config)
+        write_json(folder / "recipe.json", identity)
+    else:
+        stage(f"using the network that an earlier demonstration trained in {run_folder} (--fresh trains a new one)")
+        run = load_run(run_folder)
+    stage("calibrating exits and exporting the bundle")
+    calibrate(run.cache(data, Holdout.CALIBRATION).logits).write(run.calibration_path)
+    bundle = folder / "minerals.specnet"
+    pack(run, data, bundle, name="minerals")
+    replay, held_out = _held_out(data, folder, n, seed)
+    return DemoModel(run, data, bundle, replay, held_out)
+
+
+def _is_made_by(folder: Path, identity: dict[str, Any]) -> bool:
+    try:
+        known = json.loads((folder / "recipe.json").read_text())
+        load_run(folder / "run")
+    except (OSError, ValueError, ModelError):
+        return False
+    return bool(known == json.loads(json.dumps(identity)))
+
+
+def _train(data: Path, run_folder: Path, config: TrainConfig) -> Run:
+    with progress(f"training {config.preset}", config.epochs) as advance:
+
+        def report(epoch: int, values: dict[str, float]) -> None:
+            advance(1, f"loss {values['cross_entropy']:.2f}, units active {values['active_share']:.0%}")
+
+        return train(data, run_folder, config, report=report, stage=note)
+
+
+def _held_out(data: Path, folder: Path, n: int, seed: int) -> tuple[Path, SpectraTable]:
+    """Write a random choice of the test part, in random order, as the file that the spectrometer replays."""
+    table = read_spectra(data)
+    rows = table.rows(Holdout.TEST)
+    if n > len(rows):
+        raise ModelError(f"{n} spectra were asked for, the test part has {len(rows)}")
+    chosen = table.select(np.random.default_rng(seed).permutation(rows)[:n])
+    return write_spectra(folder / "replay.h5", chosen), chosen
