@@ -84,6 +84,9 @@ class Reporter:
         changes = {
             **self._answer_fields(request.sequence, result.label, name, result.probability, result.exit_index),
             **_provenance("gateway", final=True),
+            "own_label": request.label,
+            "own_class": request.class_name,
+            "own_exit": request.exit_index,
             "gateway_macs": result.macs,
             "queue_ms": round(result.queue_ms, 3),
             "compute_ms": round(result.compute_ms, 3),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specnet.commands.console import progress, say, table
+from specnet.console import progress, say, table
 
 if TYPE_CHECKING:
     from specnet.runtime import Predictor

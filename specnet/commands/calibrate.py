@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specnet.commands.console import progress, say, table
+from specnet.console import progress, say, table
 
 if TYPE_CHECKING:
     from specnet.calibration import CachedLogits, Calibration

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specnet.commands.console import note, say, table
+from specnet.console import note, say, table
 
 if TYPE_CHECKING:
     from specnet.demo.model import DemoModel

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specnet.commands.console import note, progress, say, table
+from specnet.console import note, progress, say, table
 from specnet.errors import ModelError
 from specnet.files import write_json
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from specnet.commands.console import progress, say, table
+from specnet.console import progress, say, table
 
 HELP = "write the bundle of a run: ONNX segments, preprocessing, axis, classes, exit policy, self-test"
 EXAMPLE = "specnet export runs/minerals minerals.h5 --out minerals.specnet"

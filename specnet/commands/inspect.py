@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from specnet.commands import console
+from specnet import console
 from specnet.datasets import SpectraFile
 from specnet.datasets.plots import plot_classes
 from specnet.datasets.report import SpectraReport, report_spectra

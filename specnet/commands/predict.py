@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from specnet.commands.console import say, table
+from specnet.console import say, table
 
 HELP = "classify the spectra of a file (HDF5, CSV or npz) with a bundle"
 EXAMPLE = "specnet predict minerals.specnet unknown.h5"

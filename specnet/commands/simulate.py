@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from specnet.commands.console import progress, say, table
+from specnet.console import progress, say, table
 from specnet.datasets import Holdout, SpectraTable, write_spectra
 from specnet.datasets.simulation import PRESETS, SimulationConfig, load_minerals, simulate
 from specnet.errors import ConfigurationError

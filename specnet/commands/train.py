@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from specnet.commands.console import note, progress, say
+from specnet.console import note, progress, say
 
 HELP = "train a network with early exits, and calibrate it"
 EXAMPLE = "specnet train minerals.h5 --out runs/minerals --preset small"

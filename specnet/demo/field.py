@@ -47,7 +47,7 @@ def replay(model: DemoModel, folder: Path, stage: Callable[[str], None]) -> Tall
     labels = model.held_out.labels
     assert labels is not None
     tally = Tally(np.asarray(labels))
-    logs, state, store = folder / "logs", folder / "state", folder / "models"
+    logs, state, store, link = folder / "logs", folder / "state", folder / "models", folder / "spectrometer"
     for stale in (state, store):
         shutil.rmtree(stale, ignore_errors=True)
     logs.mkdir(parents=True, exist_ok=True)
@@ -62,10 +62,12 @@ def replay(model: DemoModel, folder: Path, stage: Callable[[str], None]) -> Tall
         serve = ["gateway.cli", "serve", "--store", str(store), "--broker", address, "--metrics-port", "0"]
         gateway = running.enter_context(Child("gateway", serve, logs))
         gateway.expect("metrics_port", READY_TIMEOUT_S)
-        board = running.enter_context(Child("spectrometer", ["device.cli", "simulate", str(model.replay)], logs))
-        port = board.expect("port", READY_TIMEOUT_S)["port"]
+        board = running.enter_context(
+            Child("spectrometer", ["device.cli", "simulate", str(model.replay), "--link", str(link)], logs)
+        )
+        board.expect("port", READY_TIMEOUT_S)
         text = DEVICE_CONFIGURATION.format(
-            bundle=model.bundle, state=state, split=SPLIT, port=port, host=broker.host, broker_port=broker.port
+            bundle=model.bundle, state=state, split=SPLIT, port=link, host=broker.host, broker_port=broker.port
         )
         configuration = write_bytes(folder / "node.toml", text.encode())
         run = ["device.cli", "run", "--config", str(configuration), "--count", str(len(labels))]

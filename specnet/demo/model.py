@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from specnet.calibration import calibrate
-from specnet.commands.console import note, progress
+from specnet.console import note, progress
 from specnet.datasets import Holdout, SpectraTable, read_spectra, write_spectra
 from specnet.datasets.simulation import PRESETS, simulate
 from specnet.errors import ModelError
