@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from specnet.commands import console
+from specnet import console
 from specnet.datasets import SpectraTable, import_csv, import_npz, write_spectra
 from specnet.datasets.importing import ImportOptions
 from specnet.errors import DatasetError

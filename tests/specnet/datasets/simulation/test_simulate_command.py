@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from specnet.commands import console, simulate
+from specnet import console
+from specnet.commands import simulate
 from specnet.datasets import read_spectra
 from specnet.errors import ConfigurationError, DatasetError
 
