@@ -1,0 +1,71 @@
+"""Files are whole or not there at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from specnet.files import write_atomically, write_bytes, write_json
+
+
+def test_a_file_and_its_folders_are_made(tmp_path: Path) -> None:
+    path = write_bytes(tmp_path / "a" / "b" / "c.bin", b"content")
+    assert path.read_bytes() == b"content"
+    assert [entry.name for entry in path.parent.iterdir()] == ["c.bin"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = write_bytes(tmp_path / "file", b"old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_bytes(b"half of the ne")
+        raise RuntimeError("disk full")
+
+    with pytest.raises(RuntimeError, match="disk full"):
+        write_atomically(path, fail)
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_interrupted_write_leaves_nothing_either(tmp_path: Path) -> None:
+    def interrupt(temporary: Path) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(tmp_path / "file", interrupt)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_never_sees_a_half_written_file(tmp_path: Path) -> None:
+    path = write_bytes(tmp_path / "file", b"old")
+    seen = []
+
+    def slowly(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            file.write(b"new ")
+            file.flush()
+            seen.append(path.read_bytes())
+            file.write(b"content")
+
+    write_atomically(path, slowly)
+    assert (seen, path.read_bytes()) == ([b"old"], b"new content")
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        path = write_bytes(tmp_path / "file", b"")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    path = write_json(tmp_path / "file.json", {"a": [1, 2.5]})
+    assert json.loads(path.read_text()) == {"a": [1, 2.5]}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(path, {"a": float("nan")})
+    assert json.loads(path.read_text()) == {"a": [1, 2.5]}
