@@ -214,6 +214,8 @@ class Birth(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
             _require(len(items) <= MAX_LIST, f"{what} has {len(items)} items, at most {MAX_LIST}")
         for bundle in self.bundles:
             _check_names(bundle=bundle)
+        for split in self.splits:
+            _require(0 <= split <= MAX_SPLIT, f"split is 0 to {MAX_SPLIT}, got {split}")
         for codec in self.codecs:
             _check_text(codec=codec)
         _check_text(spectrometer=self.spectrometer, software=self.software)

@@ -98,4 +98,5 @@ def parse_offload_topic(topic: str) -> OffloadTopic:
 
 def shared_offload_filter(group: str, site: str = "+") -> str:
     """Shared subscription to the requests of all devices of a site, or of every site."""
-    return f"$share/{check_name(group, 'group')}/{PREFIX}/{site}/+/offload/+/+"
+    level = site if site == "+" else check_name(site, "site")
+    return f"$share/{check_name(group, 'group')}/{PREFIX}/{level}/+/offload/+/+"
