@@ -6,6 +6,24 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 from specnet.errors import ModelError
+from specnet.spectra import MAX_POINTS
+
+MAX_CHANNELS = 4096
+MAX_UNITS = 64
+MAX_CLASSES = 65_536
+# a damaged or hostile configuration must not ask for more memory than any sensible network
+_HIGHEST = {
+    "n_points": MAX_POINTS,
+    "n_classes": MAX_CLASSES,
+    "stem_channels": MAX_CHANNELS,
+    "stem_kernel": 1023,
+    "stem_stride": 64,
+    "kernel": 1023,
+    "expansion": 64,
+    "head_bins": MAX_POINTS,
+    "head_channels": MAX_CHANNELS,
+    "linear_bin": MAX_POINTS,
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +80,17 @@ class NetworkConfig:
         object.__setattr__(self, "units", tuple(self.units))
         if len(self.widths) != len(self.units) or not self.widths:
             raise ModelError(f"every stage has a width and a number of units, got {self.widths} and {self.units}")
-        if min(self.widths) < 1 or min(self.units) < 0 or self.stem_channels < 1:
-            raise ModelError(f"widths are positive and units not negative, got {self.widths} and {self.units}")
+        if not all(1 <= width <= MAX_CHANNELS for width in self.widths):
+            raise ModelError(f"widths are positive and at most {MAX_CHANNELS}, got {self.widths}")
+        if not all(0 <= units <= MAX_UNITS for units in self.units):
+            raise ModelError(f"units not negative and at most {MAX_UNITS} are expected, got {self.units}")
+        for name, highest in _HIGHEST.items():
+            if not 1 <= getattr(self, name) <= highest:
+                raise ModelError(f"{name} is {getattr(self, name)}, expected 1 to {highest}")
+        if self.linear_bin > self.n_points:
+            raise ModelError(f"linear_bin is {self.linear_bin}, a spectrum has {self.n_points} points")
+        if not 0 <= self.dropout < 1:
+            raise ModelError(f"dropout is {self.dropout}, expected from 0 to below 1")
         if self.kernel % 2 == 0 or self.stem_kernel % 2 == 0:
             raise ModelError(f"kernels are odd, got {self.kernel} and {self.stem_kernel}")
         if self.n_classes < 2:

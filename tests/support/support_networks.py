@@ -1,0 +1,53 @@
+"""Networks with random weights whose positions halt at different depths, without training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from specnet.nn import SpecNet, create_model
+
+
+def randomise(network: SpecNet, seed: int = 0) -> SpecNet:
+    """Give every weight, batch-norm statistic and halting score a random value of a sensible size; evaluation mode."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=generator)
+
+    with torch.no_grad():
+        for name, tensor in network.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            if name.endswith("running_var"):
+                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=generator))
+            elif tensor.ndim >= 2:
+                tensor.copy_(normal(tensor) * (2.0 / tensor[0].numel()) ** 0.5)
+            else:
+                tensor.copy_((1.0 if "norm" in name and name.endswith("weight") else 0.0) + 0.3 * normal(tensor))
+    return network.eval()
+
+
+def halting(network: SpecNet, offsets: Sequence[float]) -> SpecNet:
+    """Let halting scores be wide and centred on an offset for each stage: negative ones halt most positions."""
+    with torch.no_grad():
+        for index, offset in enumerate(offsets, start=1):
+            score = network.stage(index).halting
+            assert score is not None
+            # features are never negative: without a mean, their sizes alone do not decide
+            score.score.weight.sub_(score.score.weight.mean(dim=1, keepdim=True)).mul_(3.0)
+            assert score.score.bias is not None
+            score.score.bias.fill_(offset)
+    return network
+
+
+def random_model(preset: str, n_points: int, *, n_classes: int = 5, seed: int = 0, adaptive: bool = True) -> SpecNet:
+    """A preset with random weights; where it is adaptive, depths vary."""
+    return randomise(create_model(preset, n_points=n_points, n_classes=n_classes, adaptive=adaptive), seed)
+
+
+def random_spectra(n: int, n_points: int, seed: int = 0) -> Tensor:
+    """Standard normal spectra ``(n, 1, n_points)``."""
+    return torch.randn(n, 1, n_points, generator=torch.Generator().manual_seed(seed))
