@@ -1,15 +1,16 @@
 """The bundle: everything a trained model needs to judge a spectrum, in one checked file.
 
 ``*.specnet`` is a zip without compression of ``manifest.json``, ``segments/*.onnx``, ``weights.safetensors`` and
-``selftest.npz``. Every file is announced in the manifest with size and SHA-256, and the bundle's id is a hash over the
-manifest, so one changed byte anywhere is found. The format carries axis, units, preprocessing and class names: a model
-without them cannot be fed.
+``selftest.npz``. Every file is announced in the manifest with size and SHA-256, the bundle's id is a hash over the
+manifest, and the zip itself has one canonical form (`specnet.stored_zip`), so one changed byte anywhere is found. The
+format carries axis, units, preprocessing and class names: a model without them cannot be fed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from specnet.exits import ExitPolicy
 from specnet.files import write_atomically
 from specnet.preprocessing import Pipeline
 from specnet.spectra import SpectralAxis
+from specnet.stored_zip import is_canonical, stored_zip
 
 FORMAT = "specnet-bundle"
 FORMAT_VERSION = 1
@@ -35,7 +37,7 @@ MAX_ENTRIES = 256
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
 SELFTEST = "selftest.npz"
-_ZIP_DATE = (2020, 1, 1, 0, 0, 0)  # fixed, so that equal content gives equal bytes
+_FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}(/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,63}){0,3}\Z")
 
 
 class FileInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -169,10 +171,9 @@ def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes
     _validate(manifest)
 
     def fill(temporary: Path) -> None:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            document = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-            for name, data in [(MANIFEST, document), *sorted(files.items())]:
-                archive.writestr(zipfile.ZipInfo(name, _ZIP_DATE), data)
+        document = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+        with temporary.open("wb") as file:
+            file.writelines(stored_zip([(MANIFEST, document), *sorted(files.items())]))
 
     write_atomically(path, fill)
     return manifest
@@ -193,11 +194,12 @@ def read_bundle(path: Path | str) -> Bundle:
     path = Path(path)
     try:
         size = path.stat().st_size
+        if size > MAX_BUNDLE_BYTES:
+            raise BundleError(f"bundle {path} has {size} bytes, at most {MAX_BUNDLE_BYTES} are accepted")
+        data = path.read_bytes()
     except OSError as error:
         raise BundleError(f"cannot read bundle {path}: {error.strerror}") from error
-    if size > MAX_BUNDLE_BYTES:
-        raise BundleError(f"bundle {path} has {size} bytes, at most {MAX_BUNDLE_BYTES} are accepted")
-    return parse_bundle(path.read_bytes(), str(path))
+    return parse_bundle(data, str(path))
 
 
 def parse_bundle(data: bytes, name: str = "bundle") -> Bundle:
@@ -205,6 +207,7 @@ def parse_bundle(data: bytes, name: str = "bundle") -> Bundle:
     if len(data) > MAX_BUNDLE_BYTES:
         raise BundleError(f"{name} has {len(data)} bytes, at most {MAX_BUNDLE_BYTES} are accepted")
     contents = _unzip(data, name)
+    _check_layout(data, contents, name)
     manifest = _parse_manifest(contents.pop(MANIFEST, None), name)
     _check_hashes(manifest, contents, name)
     _validate(manifest)
@@ -230,8 +233,17 @@ def _unzip(data: bytes, name: str) -> dict[str, bytes]:
                         f"{name}: {entry.filename[:80]!r} is compressed or larger than the file that holds it"
                     )
             return {entry.filename: archive.read(entry) for entry in entries}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError, OSError) as error:
         raise BundleIntegrityError(f"{name} is damaged or no bundle: {error}") from error
+
+
+def _check_layout(data: bytes, contents: Mapping[str, bytes], name: str) -> None:
+    """Refuse what a zip may hold besides its files: hashes of contents say nothing about it."""
+    if bad := [file for file in contents if not _FILE_NAME.match(file)]:
+        raise BundleError(f"{name} has files with names that are not accepted: {bad[0][:80]!r}")
+    ordered = sorted(contents.items(), key=lambda entry: (entry[0] != MANIFEST, entry[0]))
+    if not is_canonical(data, ordered):
+        raise BundleIntegrityError(f"{name} is damaged: the zip is not in the form in which bundles are written")
 
 
 def _parse_manifest(document: bytes | None, name: str) -> Manifest:
@@ -289,6 +301,8 @@ def _validate(manifest: Manifest) -> None:
         )
     if len(manifest.classes) < 2 or len(set(manifest.classes)) != len(manifest.classes):
         raise BundleError(f"a classifier has at least two different classes, got {list(manifest.classes)[:5]}")
+    if bad := [file for file in manifest.files if not _FILE_NAME.match(file) or file == MANIFEST]:
+        raise BundleError(f"names of files are relative and plain, got {bad[0][:80]!r}")
     needed = {segment.file for segment in manifest.segments} | {WEIGHTS, SELFTEST}
     if missing := sorted(needed - set(manifest.files)):
         raise BundleError(f"the bundle lacks {missing}")
@@ -312,5 +326,6 @@ def _read_npz(data: bytes) -> dict[str, NDArray[Any]]:
                 raise BundleError(f"{SELFTEST} is compressed")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    # numpy asks for the memory that a header announces before it looks for the numbers
+    except (ValueError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
         raise BundleIntegrityError(f"{SELFTEST} cannot be read: {error}") from error

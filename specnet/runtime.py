@@ -106,14 +106,19 @@ def self_test(segments: Segments) -> float:
     Raises
     ------
     BundleIntegrityError
-        When it is over the tolerance that the bundle states, or the vectors are missing.
+        When it is over the tolerance that the bundle states, or the vectors are missing or cannot be run.
     """
     bundle = segments.bundle
     vectors = bundle.selftest()
     if not {"intensity", "logits"} <= set(vectors):
         raise BundleIntegrityError(f"bundle {bundle.bundle_id} has no self-test vectors")
-    spectra = bundle.pipeline.bind(bundle.source_axis)(vectors["intensity"])
-    logits, _ = segments.run_all(spectra)
+    if vectors["intensity"].ndim != 2 or not len(vectors["intensity"]):
+        raise BundleIntegrityError(f"self-test spectra are (n, points), n at least 1, got {vectors['intensity'].shape}")
+    try:
+        spectra = bundle.pipeline.bind(bundle.source_axis)(vectors["intensity"])
+        logits, _ = segments.run_all(spectra)
+    except Exception as error:  # segments that do not fit each other: ONNX Runtime's exceptions have no common base
+        raise BundleIntegrityError(f"self-test of bundle {bundle.bundle_id} does not run: {error}") from error
     if logits.shape != vectors["logits"].shape:
         raise BundleIntegrityError(f"self-test gives logits {logits.shape}, the vectors have {vectors['logits'].shape}")
     deviation = float(np.abs(logits - vectors["logits"]).max())
