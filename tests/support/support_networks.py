@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from specnet.nn import SpecNet, create_model
+from specnet.nn import HARD, SpecNet, create_model
+from specnet.nn.stage import SMOOTH
 
 
 def randomise(network: SpecNet, seed: int = 0) -> SpecNet:
@@ -51,3 +53,25 @@ def random_model(preset: str, n_points: int, *, n_classes: int = 5, seed: int = 
 def random_spectra(n: int, n_points: int, seed: int = 0) -> Tensor:
     """Standard normal spectra ``(n, 1, n_points)``."""
     return torch.randn(n, 1, n_points, generator=torch.Generator().manual_seed(seed))
+
+
+def vary_depths(network: SpecNet, halted_share: float = 0.3) -> SpecNet:
+    """Set the halting offsets of every unit so that about this share of random positions halts before it."""
+    with torch.no_grad():
+        features = network.run_stem(random_spectra(8, network.config.n_points, seed=1234))
+        for index in range(1, network.n_exits):
+            stage = network.stage(index)
+            entries: list[Tensor] = []
+            assert stage.halting is not None
+            hook = stage.halting.register_forward_pre_hook(lambda _module, inputs, to=entries: to.append(inputs[0]))
+            stage(features, HARD)
+            hook.remove()
+            score = stage.halting.score
+            assert score.bias is not None
+            score.bias.zero_()
+            scores = functional.avg_pool1d(
+                score(entries[0]).squeeze(2), SMOOTH, 1, SMOOTH // 2, count_include_pad=False
+            )
+            score.bias.copy_(-scores.transpose(0, 1).flatten(1).quantile(halted_share, dim=1))
+            features = stage(features, HARD).features
+    return network

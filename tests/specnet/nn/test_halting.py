@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from support_networks import halting, random_model, random_spectra
+from support_networks import halting, random_model, random_spectra, vary_depths
 from torch import Tensor, nn
 
 from specnet.nn import DENSE, HARD, Gating, SpecNet
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture
 def network() -> SpecNet:
-    return halting(random_model("small", 333), (0.0, -0.5, 0.3, 0.0))
+    return vary_depths(random_model("small", 333))
 
 
 def test_depth_varies_over_positions_and_spectra(network: SpecNet) -> None:

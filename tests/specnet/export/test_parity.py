@@ -1,0 +1,162 @@
+"""Torch and ONNX Runtime say the same at every exit, whatever the positions do; and export fails loudly."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from support_networks import halting, random_model, random_spectra, vary_depths
+from torch import Tensor, nn
+
+from specnet.errors import ModelError
+from specnet.export import Segment, export_segments
+from specnet.nn import BLOCKS, HEADS, NetworkConfig, SpecNet, create_model, list_models
+from specnet.nn.blocks import Block
+from specnet.nn.heads import ExitHead
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+TOLERANCE = 1e-4
+
+
+def _session(segment: Segment) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    return ort.InferenceSession(segment.data, options, providers=["CPUExecutionProvider"])
+
+
+def _compare(network: SpecNet, spectra: Tensor) -> list[np.ndarray]:
+    """Compare all exits, features and depths; returns torch's depths."""
+    with torch.no_grad():
+        outputs = network(spectra)
+    features = spectra.transpose(1, 2)
+    scale = max(1.0, max(float(logits.abs().max()) for logits in outputs.logits))
+    for index, segment in enumerate(export_segments(network)):
+        session = _session(segment)
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(None, {"features": features.numpy()}), strict=True))
+        expected, following, depth = network.run_segment(index, features)
+        np.testing.assert_allclose(found["logits"], outputs.logits[index].numpy(), atol=TOLERANCE * scale)
+        np.testing.assert_allclose(found["logits"], expected.numpy(), atol=TOLERANCE * scale)
+        assert ("next" in found) == (following is not None) == (segment.info.feature_shape is not None)
+        assert ("depth" in found) == (index > 0 and network.config.adaptive)
+        if "depth" in found:
+            assert depth is not None
+            assert found["depth"].dtype == np.uint8
+            np.testing.assert_array_equal(found["depth"], depth.numpy())
+        if following is not None:
+            np.testing.assert_allclose(found["next"], following.numpy(), atol=TOLERANCE * scale)
+            assert found["next"].shape[1:] == segment.info.feature_shape
+            features = following.contiguous()
+    return [depth.numpy() for depth in outputs.depths]
+
+
+@pytest.mark.parametrize("length", [128, 333, 1000])
+@pytest.mark.parametrize("adaptive", [True, False])
+@pytest.mark.parametrize("name", list_models())
+def test_every_exit_agrees(name: str, adaptive: bool, length: int) -> None:
+    network = random_model(name, length, adaptive=adaptive, seed=1)
+    if adaptive:
+        vary_depths(network)
+    depths = _compare(network, random_spectra(3, length))
+    for depth, units in zip(depths, network.config.units, strict=True):
+        assert (len(np.unique(depth)) > 1) if adaptive else (depth == units).all()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 17])
+@pytest.mark.parametrize("offset", [-1e6, 0.0, 1e6], ids=["no position active", "some", "all"])
+def test_no_some_and_all_positions_active(offset: float, batch: int) -> None:
+    network = random_model("tiny", 201)
+    network = halting(network, (offset,) * 4) if offset else vary_depths(network)
+    depths = _compare(network, random_spectra(batch, 201))
+    for depth, units in zip(depths, network.config.units, strict=True):
+        if offset < 0:
+            assert not depth.any()
+        elif offset > 0:
+            assert (depth == units).all()
+    if offset == 0:
+        assert len(np.unique(np.concatenate([depth.ravel() for depth in depths]))) > 2
+
+
+def test_spectra_of_one_batch_do_not_touch_each_other() -> None:
+    network = vary_depths(random_model("tiny", 201))
+    spectra = random_spectra(5, 201).transpose(1, 2).numpy()
+    session = _session(export_segments(network)[1])
+    together = session.run(None, {"features": spectra})
+    for row in range(5):
+        for one, many in zip(session.run(None, {"features": spectra[row : row + 1]}), together, strict=True):
+            np.testing.assert_allclose(one[0], many[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("units", [(0, 1), (3, 0)])
+def test_stages_without_units_agree(units: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    network = create_model("nano", n_points=100, n_classes=3, widths=(6, 8), units=units).eval()
+    segments = export_segments(network)
+    features = random_spectra(2, 100).transpose(1, 2)
+    for index, segment in enumerate(segments):
+        logits, following, _ = network.run_segment(index, features)
+        found = _session(segment).run(["logits"], {"features": features.numpy()})[0]
+        np.testing.assert_allclose(found, logits.numpy(), atol=TOLERANCE)
+        features = features if following is None else following.contiguous()
+    assert [segment.info.units for segment in segments[1:]] == list(units)
+
+
+@pytest.mark.parametrize("head", sorted(HEADS))
+@pytest.mark.parametrize("block", sorted(BLOCKS))
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_every_registered_block_and_head_has_an_onnx_form(block: str, head: str, adaptive: bool) -> None:
+    network = create_model("nano", n_points=128, n_classes=3, block=block, head=head, adaptive=adaptive)
+    assert len(export_segments(network)) == 4
+
+
+class _UnknownBlock(Block):
+    def __init__(self, channels: int, expansion: int, kernel: int) -> None:
+        super().__init__()
+        self.channels, self.kernel = channels, kernel
+        self.layer = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+
+class _UnknownHead(ExitHead):
+    def __init__(self, config: NetworkConfig, channels: int, positions: int) -> None:
+        super().__init__()
+        self.classes = config.n_classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.new_zeros(len(x), self.classes)
+
+    @property
+    def macs(self) -> int:
+        return 0
+
+
+def test_parts_without_an_onnx_form_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BLOCKS, "unknown", _UnknownBlock)
+    monkeypatch.setitem(HEADS, "unknown", _UnknownHead)
+    for adaptive in (True, False):
+        network = create_model("nano", n_points=128, n_classes=3, block="unknown", adaptive=adaptive)
+        with pytest.raises(ModelError, match=r"block _UnknownBlock has no ONNX form; known: \['Depthwise'\]"):
+            export_segments(network)
+    with pytest.raises(ModelError, match="exit head _UnknownHead has no ONNX form"):
+        export_segments(create_model("nano", n_points=128, n_classes=3, head="unknown"))
+
+
+def test_the_same_network_gives_the_same_bytes() -> None:
+    one, two = (export_segments(random_model("tiny", 150, seed=4)) for _ in range(2))
+    assert one == two
+    assert [segment.data for segment in one] != [s.data for s in export_segments(random_model("tiny", 150, seed=5))]
+
+
+def test_export_leaves_the_network_as_it_was_but_in_evaluation_mode() -> None:
+    network = random_model("nano", 128).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    export_segments(network)
+    assert not network.training
+    assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
