@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--static", action="store_true", help="every position at full depth")
     parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 0)")
-    parser.add_argument("--threads", type=int, metavar="N", help="processor threads (default: all cores)")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="processor threads (default: 1 for nano and tiny, else all cores)"
+    )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training in RUN")
 
 
@@ -48,16 +50,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     SpecnetError
         When data, options or an existing run do not fit.
     """
-    import torch
-
     from specnet.calibration import calibrate
     from specnet.datasets import Holdout
-    from specnet.training import TrainConfig, train
+    from specnet.training import TrainConfig, train, use_threads
 
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     config = TrainConfig(**given, adaptive=not args.static)
-    if args.threads:
-        torch.set_num_threads(args.threads)
+    use_threads(config.preset, args.threads)
     begin = time.monotonic()
     with progress(f"training {config.preset}", config.epochs) as advance:
         done = 0

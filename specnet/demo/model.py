@@ -15,13 +15,14 @@ import numpy as np
 from specnet.calibration import calibrate
 from specnet.console import note, progress
 from specnet.datasets import Holdout, SpectraTable, read_spectra, write_spectra
-from specnet.datasets.simulation import PRESETS, simulate
+from specnet.datasets.simulation import PRESETS, SimulationConfig, simulate
 from specnet.errors import ModelError
 from specnet.files import write_json
 from specnet.packing import pack
-from specnet.training import Run, TrainConfig, load_run, train
+from specnet.training import Run, TrainConfig, load_run, train, use_threads
 
-RECIPE = TrainConfig(preset="tiny", epochs=24)
+RECIPE = TrainConfig(preset="tiny", epochs=20)
+RECIPE_FILE = "recipe.json"
 SPLIT = 1
 """The device runs exit 0 and stage 1 with exit 1; the gateway runs stages 2 to 4."""
 
@@ -37,7 +38,16 @@ class DemoModel:
     held_out: SpectraTable
 
 
-def prepare(folder: Path, *, n: int, seed: int, fresh: bool, stage: Callable[[str], None]) -> DemoModel:
+def prepare(
+    folder: Path,
+    *,
+    n: int,
+    seed: int,
+    fresh: bool,
+    stage: Callable[[str], None],
+    training: TrainConfig = RECIPE,
+    simulation: SimulationConfig = PRESETS["demo"],
+) -> DemoModel:
     """Simulate, train, calibrate, export; what an earlier demonstration with the same recipe left is used again.
 
     Parameters
@@ -52,19 +62,26 @@ def prepare(folder: Path, *, n: int, seed: int, fresh: bool, stage: Callable[[st
         Begin from nothing.
     stage
         Called with a sentence when something longer begins.
+    training, simulation
+        The network and its spectra; their seeds are replaced.
+
+    Raises
+    ------
+    ModelError
+        When the test part has fewer than n spectra.
     """
-    config = dataclasses.replace(RECIPE, seed=seed)
-    simulation = dataclasses.replace(PRESETS["demo"], seed=seed)
-    identity = {"training": config.to_dict(), "simulation": dataclasses.asdict(simulation)}
+    config = dataclasses.replace(training, seed=seed)
+    simulation = dataclasses.replace(simulation, seed=seed)
+    identity = recipe(config, simulation)
     data, run_folder = folder / "minerals.h5", folder / "run"
     if fresh or not _is_made_by(folder, identity):
         shutil.rmtree(run_folder, ignore_errors=True)
-        (folder / "recipe.json").unlink(missing_ok=True)
+        (folder / RECIPE_FILE).unlink(missing_ok=True)
         stage("simulating Raman spectra of minerals")
         with progress("simulating", None):
             write_spectra(data, simulate(simulation))
         run = _train(data, run_folder, config)
-        write_json(folder / "recipe.json", identity)
+        write_json(folder / RECIPE_FILE, identity)
     else:
         stage(f"using the network that an earlier demonstration trained in {run_folder} (--fresh trains a new one)")
         run = load_run(run_folder)
@@ -76,9 +93,14 @@ def prepare(folder: Path, *, n: int, seed: int, fresh: bool, stage: Callable[[st
     return DemoModel(run, data, bundle, replay, held_out)
 
 
+def recipe(training: TrainConfig, simulation: SimulationConfig) -> dict[str, Any]:
+    """Describe what a folder was made with, in the form of its file `RECIPE_FILE`."""
+    return {"training": training.to_dict(), "simulation": dataclasses.asdict(simulation)}
+
+
 def _is_made_by(folder: Path, identity: dict[str, Any]) -> bool:
     try:
-        known = json.loads((folder / "recipe.json").read_text())
+        known = json.loads((folder / RECIPE_FILE).read_text())
         load_run(folder / "run")
     except (OSError, ValueError, ModelError):
         return False
@@ -86,6 +108,7 @@ def _is_made_by(folder: Path, identity: dict[str, Any]) -> bool:
 
 
 def _train(data: Path, run_folder: Path, config: TrainConfig) -> Run:
+    use_threads(config.preset)
     with progress(f"training {config.preset}", config.epochs) as advance:
 
         def report(epoch: int, values: dict[str, float]) -> None:

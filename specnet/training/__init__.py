@@ -5,6 +5,7 @@ from specnet.training.config import TrainConfig
 from specnet.training.loop import train_network
 from specnet.training.losses import LOSSES, Loss, register_loss
 from specnet.training.run import CachedRun, Run, load_run
+from specnet.training.threads import use_threads
 from specnet.training.train import train
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "register_loss",
     "train",
     "train_network",
+    "use_threads",
 ]
