@@ -17,9 +17,12 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from specnet.errors import DatasetError
 from specnet.nn import LinearExit
 
 INVERSE_PENALTIES = (0.003, 0.03, 0.3, 3.0)
+USUAL_PENALTY = 0.03
+"""Taken when the training spectra are too few to be divided for a choice."""
 SELECTION_SPECTRA = 4000
 MAX_ITERATIONS = 200
 
@@ -41,7 +44,14 @@ def fit_linear_exit(
     -------
     float
         The inverse penalty C that was chosen.
+
+    Raises
+    ------
+    DatasetError
+        When all spectra are of one class.
     """
+    if len(np.unique(labels)) < 2:
+        raise DatasetError(f"all {len(labels)} training spectra are of one class, at least two are needed")
     with torch.no_grad():
         features = exit0.pool(torch.from_numpy(spectra)[:, None]).numpy().astype(np.float64)
     # these products are small: threads of BLAS that wait for each other beside torch's own take far longer
@@ -71,7 +81,12 @@ def _choose_penalty(
             folds = StratifiedKFold(3, shuffle=True, random_state=seed).split(features, labels)
         else:
             folds = StratifiedGroupKFold(3, shuffle=True, random_state=seed).split(features, labels, groups[rows])
-        train, held_out = next(iter(folds))
+        try:
+            train, held_out = next(iter(folds))
+        except ValueError:  # every class is rarer than the folds, or there are fewer groups
+            return USUAL_PENALTY
+    if len(np.unique(labels[train])) < 2 or not len(held_out):
+        return USUAL_PENALTY
     scores = {}
     for penalty in INVERSE_PENALTIES:
         scaler, model = _fit(features[train], labels[train], penalty)

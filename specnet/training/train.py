@@ -42,7 +42,8 @@ def train(
     config
         The recipe.
     resume
-        Continue the checkpoint in `out`; without it an existing checkpoint is an error, so that no work is lost.
+        Continue the checkpoint in `out`; without it an existing checkpoint is an error, so that no work is lost. A
+        finished run is never written over.
     report
         Called after each epoch.
     stage
@@ -57,7 +58,7 @@ def train(
     checkpoint = out / "checkpoint.safetensors"
     if checkpoint.exists() and not resume:
         raise ModelError(f"{out} has an unfinished training; continue it with --resume or choose another folder")
-    if (out / "run.json").exists() and not resume:
+    if (out / "run.json").exists() and not checkpoint.exists():  # both: killed while the run was being finished
         raise ModelError(f"{out} already has a finished run; choose another folder")
     split = split_file(data, config.seed)
     stage(f"split: {split.origin}")

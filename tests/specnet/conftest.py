@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from specnet.training import Run, TrainConfig
+    from support_trained import Trained
+
+    from specnet.training import TrainConfig
 
 CLASSES = 6
 POINTS = 300
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A run, the file it was trained on and the recipe."""
-
-    run: Run
-    data: Path
-    config: TrainConfig
 
 
 @pytest.fixture(scope="session")
@@ -59,6 +52,8 @@ def trained(
     one_thread: None, spectra_file: Path, recipe: TrainConfig, tmp_path_factory: pytest.TempPathFactory
 ) -> Trained:
     """A calibrated run. Read it; tests that change files make a copy."""
+    from support_trained import Trained
+
     from specnet.calibration import calibrate
     from specnet.datasets import Holdout
     from specnet.training import train
