@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     console.use_json(args.json)
     try:
-        document = args.run(args)
+        document = args.execute(args)
     except SpecnetError as error:
         print(f"specnet: {error}", file=sys.stderr)  # noqa: T201
         return USER_MISTAKE
@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
         )
         command.add_argument("--json", action="store_true", help="print one JSON document instead of text")
         module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command.set_defaults(execute=module.run)
     return parser
 
 
