@@ -17,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import ArrayLike, NDArray
 
 from specnet.bundle import Bundle, read_bundle
-from specnet.errors import BundleError, BundleIntegrityError, SpectrumError
+from specnet.errors import AxisError, BundleError, BundleIntegrityError, SpectrumError
 from specnet.exits import ExitPolicy
 from specnet.spectra import SpectralAxis
 
@@ -181,12 +181,19 @@ class Predictor:
         Raises
         ------
         SpectrumError
-            When the spectra cannot be judged; `AxisError` when the axis does not cover the model's.
+            When the spectra cannot be judged; `AxisError` when the axis does not cover the model's or is another.
         """
         array = np.atleast_2d(np.asarray(spectra))
         if array.ndim != 2:
             raise SpectrumError(f"spectra are (n_spectra, n_points), got shape {array.shape}")
-        prepared = self.bundle.pipeline.bind(self._axis(axis))(array)
+        bound = self.bundle.pipeline.bind(self._axis(axis))
+        if bound.axis != self.bundle.axis:  # a pipeline that does not resample ends where the instrument's axis ends
+            found, expected = (f"{a.n_points} points of {a.label}" for a in (bound.axis, self.bundle.axis))
+            raise AxisError(
+                f"the spectra's axis ends up as {found} from {bound.axis.values[0]:g} to {bound.axis.values[-1]:g}, "
+                f"the model expects {expected} from {self.bundle.axis.values[0]:g} to {self.bundle.axis.values[-1]:g}"
+            )
+        prepared = bound(array)
         blocks = [self._predict_block(prepared[i : i + MAX_BATCH]) for i in range(0, len(prepared), MAX_BATCH)]
         if not blocks:
             raise SpectrumError("got no spectra, expected at least one")
