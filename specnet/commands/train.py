@@ -21,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preprocessing", metavar="NAME", help="auto, none, snv, raman or derivative (default: auto, by the quantity)"
     )
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes over the training spectra (default: 40)")
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the training spectra (default: 1500 steps)"
+    )
     parser.add_argument("--batch-size", type=int, metavar="N", help="spectra a step (default: 64)")
     parser.add_argument("--learning-rate", type=float, metavar="R", help="highest learning rate (default: 0.003)")
     parser.add_argument("--augmentation", metavar="NAME", help="none, light or strong (default: light)")
@@ -33,13 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--static", action="store_true", help="every position at full depth")
     parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--fold", type=int, metavar="K", help="test on fold K (0 to 4) of a five-fold split")
     parser.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default: 1 for nano and tiny, else all cores)"
     )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training in RUN")
 
 
-OPTIONS = ("preset", "preprocessing", "epochs", "batch_size", "learning_rate", "augmentation", "active_target", "seed")
+OPTIONS = (
+    "preset",
+    "preprocessing",
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "augmentation",
+    "active_target",
+    "seed",
+    "fold",
+)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -53,9 +66,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from specnet.calibration import calibrate
     from specnet.datasets import Holdout
     from specnet.training import TrainConfig, train, use_threads
+    from specnet.training.data import split_file
 
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     config = TrainConfig(**given, adaptive=not args.static)
+    config = config.for_spectra(len(split_file(args.data, config.seed, config.fold).rows(Holdout.TRAIN)))
     use_threads(config.preset, args.threads)
     begin = time.monotonic()
     with progress(f"training {config.preset}", config.epochs) as advance:

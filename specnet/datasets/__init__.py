@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from specnet.datasets.importing import import_csv, import_npz
 from specnet.datasets.reading import SpectraFile, read_spectra
-from specnet.datasets.splits import ensure_holdout, grouped_holdout
+from specnet.datasets.splits import ensure_holdout, fold_holdout, grouped_holdout
 from specnet.datasets.table import Holdout, Instrument, ProcessStep, SpectraTable
 from specnet.datasets.writing import write_spectra
 
@@ -24,6 +24,7 @@ __all__ = [
     "SpectraFile",
     "SpectraTable",
     "ensure_holdout",
+    "fold_holdout",
     "grouped_holdout",
     "import_csv",
     "import_npz",

@@ -117,6 +117,44 @@ def ensure_holdout(table: SpectraTable, *, seed: int) -> tuple[SpectraTable, str
     return split, f"{found}: made one with seed {seed}{_grouping(group_by)}"
 
 
+def fold_holdout(
+    table: SpectraTable, folds: NDArray[np.int8] | None, fold: int, *, seed: int
+) -> tuple[SpectraTable, str]:
+    """Make one round of a five-fold cross-validation: a fold for test, 20 % of the others for calibration.
+
+    Parameters
+    ----------
+    table
+        With labels; a split that it has is replaced.
+    folds
+        ``(n_spectra,)`` fold of each spectrum; None makes stratified ones with seed 0, grouped where there are groups.
+    fold
+        0..4, the test part.
+    seed
+        Of the choice of the calibration part.
+
+    Raises
+    ------
+    DatasetError
+        Without labels, or with too few groups or spectra.
+    """
+    labels = table.labels
+    if labels is None:
+        raise DatasetError("these spectra have no labels, so they cannot be split by class")
+    group_by = find_groups(table)
+    groups = table.columns[group_by] if group_by else None
+    origin = "the file's own folds"
+    if folds is None:
+        # without groups every spectrum is one
+        folds = stratified_folds(labels, np.arange(len(labels)) if groups is None else groups, seed=0)
+        origin = "five folds made with seed 0"
+    holdout = np.where(folds == fold, Holdout.TEST, Holdout.TRAIN).astype(np.int8)
+    _carve(holdout, labels, groups, Holdout.CALIBRATION, CALIBRATION_OF_TRAIN, seed)
+    _require_training_spectra(labels, holdout)
+    split = replace(table, holdout=holdout, group_by=group_by, split_seed=seed)
+    return split, f"fold {fold} of {origin} is the test part{_grouping(group_by)}"
+
+
 def leaking_groups(groups: NDArray[Any], holdout: NDArray[np.int8]) -> int:
     """Count groups that are in more than one part of the split."""
     _, inverse = np.unique(groups, return_inverse=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from specnet.errors import ConfigurationError, ModelError
+
+ENOUGH_STEPS = 1500
+FEWEST_EPOCHS = 20
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,8 @@ class TrainConfig:
     preprocessing
         Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`.
     epochs, batch_size, learning_rate, weight_decay
-        AdamW with a one-cycle schedule (linear warm-up over a tenth, then cosine to zero).
+        AdamW with a one-cycle schedule (linear warm-up over a tenth, then cosine to zero). 0 epochs means as many as
+        `ENOUGH_STEPS` need, at least `FEWEST_EPOCHS`.
     distillation, temperature
         Share alpha of the shallow exits' loss that imitates the deepest exit, and the softening T of both.
     active_target
@@ -30,11 +34,14 @@ class TrainConfig:
         Name of an augmentation, see `specnet.training.augmentation.AUGMENTATIONS`.
     seed
         Of initialisation, order, augmentation and any split that has to be made.
+    fold
+        0..4 tests on that fold of a five-fold split, grouped where there are groups; None uses the file's split, or a
+        new holdout where it has none.
     """
 
     preset: str = "small"
     preprocessing: str = "auto"
-    epochs: int = 40
+    epochs: int = 0
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
@@ -44,21 +51,30 @@ class TrainConfig:
     adaptive: bool = True
     augmentation: str = "light"
     seed: int = 0
+    fold: int | None = None
 
     def __post_init__(self) -> None:
         checks = {
-            "epochs": (self.epochs >= 1, "at least 1"),
+            "epochs": (self.epochs >= 0, "at least 1, or 0 for as many as the data need"),
             "batch_size": (self.batch_size >= 2, "at least 2 (batch norm)"),
             "learning_rate": (0 < self.learning_rate < 1, "between 0 and 1"),
             "weight_decay": (0 <= self.weight_decay < 1, "from 0 to 1"),
             "distillation": (0 <= self.distillation <= 1, "from 0 to 1"),
             "temperature": (self.temperature > 0, "positive"),
             "active_target": (0 < self.active_target <= 1, "above 0, at most 1"),
+            "fold": (self.fold is None or 0 <= self.fold < 5, "from 0 to 4"),
             "seed": (0 <= self.seed < 2**31, "from 0 to 2^31 - 1"),
         }
         for name, (fine, expected) in checks.items():
             if not fine:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}, expected {expected}")
+
+    def for_spectra(self, n_train: int) -> Self:
+        """Return the recipe with its number of epochs settled for a number of training spectra."""
+        if self.epochs:
+            return self
+        steps = -(-n_train // self.batch_size)
+        return replace(self, epochs=max(FEWEST_EPOCHS, -(-ENOUGH_STEPS // steps)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for JSON."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from specnet.datasets import Holdout, SpectraFile, SpectraTable, ensure_holdout
+from specnet.datasets import Holdout, SpectraFile, SpectraTable, ensure_holdout, fold_holdout
 from specnet.errors import DatasetError
 
 HASH_BLOCK = 1 << 20
@@ -47,8 +47,18 @@ class Split:
         return rows
 
 
-def split_file(path: Path | str, seed: int) -> Split:
+def split_file(path: Path | str, seed: int, fold: int | None = None) -> Split:
     """Find or make the split of a file, without reading its intensities.
+
+    Parameters
+    ----------
+    path
+        The HDF5 file.
+    seed
+        Of a split that has to be made.
+    fold
+        Test on this fold of five instead; a fifth of the rest is for calibration. The folds are the file's own where it
+        has them, so that results of several seeds are on the same folds.
 
     Raises
     ------
@@ -70,7 +80,8 @@ def split_file(path: Path | str, seed: int) -> Split:
             group_by=file.group_by,
             split_seed=file.split_seed,
         )
-    table, origin = ensure_holdout(table, seed=seed)
+        folds = file.folds
+    table, origin = ensure_holdout(table, seed=seed) if fold is None else fold_holdout(table, folds, fold, seed=seed)
     assert table.holdout is not None
     assert table.labels is not None
     groups = None

@@ -99,7 +99,7 @@ class Run:
         DatasetError
             When the file's classes are not the run's.
         """
-        split = split_file(data, self.config.seed)
+        split = split_file(data, self.config.seed, self.config.fold)
         rows = split.rows(holdout)
         with SpectraFile(data) as file:
             if file.class_names != self.classes:

@@ -60,13 +60,14 @@ def train(
         raise ModelError(f"{out} has an unfinished training; continue it with --resume or choose another folder")
     if (out / "run.json").exists() and not checkpoint.exists():  # both: killed while the run was being finished
         raise ModelError(f"{out} already has a finished run; choose another folder")
-    split = split_file(data, config.seed)
+    split = split_file(data, config.seed, config.fold)
     stage(f"split: {split.origin}")
     with SpectraFile(data) as file:
         source_axis, classes, unit = file.axis, file.class_names, file.intensity_unit
     pipeline = pipeline_preset(config.preprocessing, source_axis)
     bound = pipeline.bind(source_axis)
     rows = split.rows(Holdout.TRAIN)
+    config = config.for_spectra(len(rows))
     stage(f"preprocessing {len(rows)} training spectra")
     dataset = SpectraDataset(data, rows, transform=bound)
     torch.manual_seed(config.seed)
@@ -83,7 +84,8 @@ def train(
     digest = file_sha256(data)
     identity = {**config.to_dict(), "data_sha256": digest}
     out.mkdir(parents=True, exist_ok=True)
-    stage(f"training {config.preset}: {sum(p.numel() for p in network.parameters()):,} parameters")
+    parameters = sum(p.numel() for p in network.parameters())
+    stage(f"training {config.preset} for {config.epochs} epochs: {parameters:,} parameters")
     progress = train_network(network, dataset, config, checkpoint=checkpoint, identity=identity, report=report)
     run = Run(
         path=out,

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specnet.datasets import Holdout, ensure_holdout, grouped_holdout
+from specnet.datasets import Holdout, SpectraTable, ensure_holdout, fold_holdout, grouped_holdout
 from specnet.datasets.splits import leaking_groups, stratified_folds
 from specnet.errors import DatasetError
+from specnet.spectra import SpectralAxis
 
 
 def shares(holdout: np.ndarray) -> np.ndarray:
@@ -136,3 +137,24 @@ def test_a_split_without_test_part_is_made_anew_and_said_so(make_table) -> None:
 def test_without_labels_there_is_no_split(make_table) -> None:
     with pytest.raises(DatasetError, match="no labels"):
         ensure_holdout(make_table(labels=None, class_names=()), seed=0)
+
+
+def test_folds_take_turns_as_test_part_and_leave_groups_whole():
+    labels = np.repeat(np.arange(3), 40)
+    groups = np.array([f"s{i // 2}" for i in range(120)])
+    table = SpectraTable(
+        np.ones((120, 3), np.float32),
+        SpectralAxis.channels(3),
+        labels=labels,
+        class_names=("a", "b", "c"),
+        columns={"sample_id": groups},
+    )
+    tested = np.zeros(120, int)
+    for fold in range(5):
+        split, sentence = fold_holdout(table, None, fold, seed=1)
+        assert split.holdout is not None
+        tested += split.holdout == Holdout.TEST
+        assert set(np.unique(split.holdout)) == set(Holdout)
+        assert leaking_groups(groups, split.holdout) == 0
+        assert f"fold {fold}" in sentence
+    assert (tested == 1).all()
