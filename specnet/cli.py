@@ -33,6 +33,8 @@ COMMANDS = {
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
+WRONG_PATH = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
+"""Errors of the file system that a user's path explains; others, such as a full disk, are none of the user's."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = args.execute(args)
     except SpecnetError as error:
         print(f"specnet: {error}", file=sys.stderr)  # noqa: T201
+        return USER_MISTAKE
+    except WRONG_PATH as error:
+        print(f"specnet: {error.filename}: {error.strerror}", file=sys.stderr)  # noqa: T201
         return USER_MISTAKE
     except KeyboardInterrupt:
         print("specnet: interrupted", file=sys.stderr)  # noqa: T201

@@ -17,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import ArrayLike, NDArray
 
 from specnet.bundle import Bundle, read_bundle
-from specnet.errors import AxisError, BundleError, BundleIntegrityError, SpectrumError
+from specnet.errors import AxisError, BundleError, BundleIntegrityError, ConfigurationError, SpectrumError
 from specnet.exits import ExitPolicy
 from specnet.spectra import SpectralAxis
 
@@ -54,9 +54,13 @@ class Segments:
     ------
     BundleError
         When a segment is no valid ONNX model.
+    ConfigurationError
+        When `threads` is less than one.
     """
 
     def __init__(self, bundle: Bundle, indices: Sequence[int] | None = None, *, threads: int = 1) -> None:
+        if threads < 1:
+            raise ConfigurationError(f"threads is {threads}, expected at least 1")
         self.bundle = bundle
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specnet.console import progress, say, table
+from specnet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from specnet.runtime import Predictor
@@ -35,12 +36,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     ------
     BundleError
         When the bundle is damaged.
+    ConfigurationError
+        When an option is less than one.
     """
     from specnet.runtime import load_bundle
 
+    for name in ("batch", "repeats"):
+        if getattr(args, name) < 1:
+            raise ConfigurationError(f"{name} is {getattr(args, name)}, expected at least 1")
     predictor = load_bundle(args.bundle, threads=args.threads)
     with progress("measuring", None):
-        rows = _measure(predictor, max(1, args.batch), max(1, args.repeats))
+        rows = _measure(predictor, args.batch, args.repeats)
     table(
         f"{args.bundle.name}: microseconds a call, batch {args.batch}, {args.threads} thread(s)",
         ("part", "median", "p95", "MACs executed a spectrum"),

@@ -120,8 +120,9 @@ class Child:
             try:
                 record = json.loads(line)
             except ValueError:
-                record = {"type": "garbage"}
-            self._records.put(record)
+                record = None
+            # null must not look like the end of the process, and a number has no keys to look for
+            self._records.put(record if isinstance(record, dict) else {"type": "garbage"})
         self._records.put(None)
 
     def _tail(self) -> str:

@@ -203,7 +203,7 @@ def test_a_training_that_was_killed_before_its_first_epoch_starts_anew(spectra_f
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("epochs", 0, "expected at least 1"),
+        ("epochs", -1, "expected at least 1"),
         ("batch_size", 1, "at least 2"),
         ("learning_rate", 0.0, "between 0 and 1"),
         ("learning_rate", float("nan"), "between 0 and 1"),
