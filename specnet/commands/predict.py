@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from specnet.console import say, table
+from specnet.console import note, say, table
+
+if TYPE_CHECKING:
+    from specnet.spectra import SpectralAxis
 
 HELP = "classify the spectra of a file (HDF5, CSV or npz) with a bundle"
 EXAMPLE = "specnet predict minerals.specnet unknown.h5"
@@ -35,7 +38,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from specnet.runtime import load_bundle
 
     predictor = load_bundle(args.bundle, threads=args.threads)
-    spectra = _read(args.spectra)
+    spectra = _read(args.spectra, predictor.bundle.source_axis)
     if args.part:
         spectra = spectra.select(spectra.rows(Holdout[args.part.upper()]))
     prediction = predictor.predict(spectra.intensity, spectra.axis)
@@ -61,9 +64,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return document
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, axis: SpectralAxis) -> Any:
+    """Read a table; text and numpy files do not say what their axis measures, so it is taken as the bundle's."""
     from specnet.datasets import import_csv, import_npz, read_spectra
+    from specnet.datasets.importing import ImportOptions
 
-    if path.suffix == ".npz":
-        return import_npz(path)[0]
-    return import_csv(path)[0] if path.suffix == ".csv" else read_spectra(path)
+    if path.suffix not in (".npz", ".csv"):
+        return read_spectra(path)
+    note(f"the axis of {path} is taken as {axis.quantity} in {axis.unit}, as in the training spectra")
+    options = ImportOptions(quantity=axis.quantity, unit=axis.unit)
+    return import_npz(path, options)[0] if path.suffix == ".npz" else import_csv(path, options)[0]

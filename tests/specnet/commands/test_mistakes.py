@@ -1,0 +1,198 @@
+"""A user's mistakes: exit code 2 and one line that says what was wrong and what was expected."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support_cli import Called, call
+from support_trained import Trained
+
+from specnet.cli import COMMANDS
+from specnet.datasets import read_spectra, write_spectra
+from specnet.spectra import SpectralAxis
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def _mistake(called: Called, *texts: str) -> None:
+    lines = called.err.splitlines()
+    complaint = lines[-1]
+    assert called.code == 2, called.err
+    assert complaint.startswith("specnet: ")
+    assert not any(line.startswith(("specnet: ", "Traceback")) for line in lines[:-1])
+    assert called.out == ""
+    for text in texts:
+        assert text in complaint
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    path = tmp_path / "notes.h5"
+    path.write_text("not spectra\n" * 100)
+    return path
+
+
+def _changed(trained: Trained, path: Path, **changes: object) -> Path:
+    return write_spectra(path, replace(read_spectra(trained.data), **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_help_has_an_example_and_succeeds(command: str) -> None:
+    called = call(command, "--help")
+    assert (called.code, called.err) == (0, "")
+    assert f"example: specnet {command}" in " ".join(called.out.split())
+    assert "--json" in called.out
+
+
+def test_the_program_lists_its_commands_and_its_version() -> None:
+    called = call("--help")
+    assert called.code == 0
+    assert all(command in called.out for command in COMMANDS)
+    assert call("--version").out.startswith("specnet 0.")
+
+
+@pytest.mark.parametrize("words", [[], ["paint"], ["train"], ["simulate", "x.h5", "--preset", "wild"]])
+def test_a_wrong_command_line_is_a_users_mistake(words: list[str]) -> None:
+    called = call(*words)
+    assert (called.code, called.out) == (2, "")
+    assert "error: " in called.err.splitlines()[-1]
+
+
+def test_missing_files(trained: Trained, packed: Path, tmp_path: Path) -> None:
+    missing, run = tmp_path / "missing.h5", trained.run.path
+    _mistake(call("train", missing, "--out", tmp_path / "run"), "missing.h5")
+    _mistake(call("calibrate", run, missing), "missing.h5")
+    _mistake(call("evaluate", run, missing), "missing.h5")
+    _mistake(call("export", run, missing, "--out", tmp_path / "x.specnet"), "missing.h5")
+    _mistake(call("predict", packed, missing), "missing.h5")
+    _mistake(call("inspect", missing), "missing.h5")
+    for name in ("missing.csv", "missing.npz"):
+        _mistake(call("predict", packed, tmp_path / name), name)
+    for words in (
+        ("predict", "no.specnet", trained.data),
+        ("inspect", "no.specnet"),
+        ("bench", "segments", "no.specnet"),
+    ):
+        _mistake(call(*words), "cannot read bundle no.specnet: No such file or directory")
+    for command in ("calibrate", "evaluate"):
+        _mistake(call(command, tmp_path, trained.data), "is no finished training run: run.json")
+    _mistake(call("export", tmp_path, trained.data, "--out", tmp_path / "x.specnet"), "is no finished training run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_file_is_no_hdf5_file(trained: Trained, packed: Path, text_file: Path, tmp_path: Path) -> None:
+    _mistake(call("train", text_file, "--out", tmp_path / "run"), "notes.h5")
+    _mistake(call("evaluate", trained.run.path, text_file), "notes.h5")
+    _mistake(call("predict", packed, text_file), "notes.h5")
+    _mistake(call("inspect", text_file), "notes.h5")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--preset", "huge", "unknown preset 'huge'; known: nano, tiny, small, base"),
+        ("--preprocessing", "magic", "unknown preprocessing 'magic'; known: auto, none, snv"),
+        ("--augmentation", "wild", "unknown augmentation 'wild'; known: none, light, strong"),
+        ("--epochs", "-1", "epochs is -1, expected"),
+        ("--learning-rate", "7", "learning_rate is 7.0, expected between 0 and 1"),
+        ("--active-target", "0", "active_target is 0.0, expected above 0"),
+        ("--batch-size", "1", "batch_size is 1, expected at least 2"),
+        ("--seed", "-3", "seed is -3, expected from 0"),
+    ],
+)
+def test_options_of_training_out_of_range(
+    spectra_file: Path, tmp_path: Path, option: str, value: str, message: str
+) -> None:
+    _mistake(call("train", spectra_file, "--out", tmp_path / "run", "--epochs", 1, option, value), message)
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_an_existing_run_is_kept(trained: Trained) -> None:
+    before = (trained.run.path / "weights.safetensors").read_bytes()
+    for extra in ((), ("--resume",)):
+        words = ("train", trained.data, "--out", trained.run.path, "--preset", "nano", "--epochs", 1, *extra)
+        _mistake(call(*words), "already has a finished run; choose another folder")
+    assert (trained.run.path / "weights.safetensors").read_bytes() == before
+
+
+def test_places_that_cannot_be_written(trained: Trained, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder.specnet").mkdir()
+    words = ("train", trained.data, "--preset", "nano", "--epochs", 1, "--out")
+    _mistake(call(*words, tmp_path / "file"), "file")
+    _mistake(call(*words, tmp_path / "file" / "run"), "file")
+    _mistake(call("export", trained.run.path, trained.data, "--out", tmp_path / "folder.specnet"), "folder.specnet")
+    _mistake(call("export", trained.run.path, trained.data, "--out", tmp_path / "file" / "x.specnet"), "file")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_spectra_without_labels_cannot_be_trained_on(trained: Trained, tmp_path: Path) -> None:
+    data = _changed(trained, tmp_path / "bare.h5", labels=None, class_names=())
+    _mistake(call("train", data, "--out", tmp_path / "run"), "bare.h5 has no labels")
+
+
+def test_spectra_whose_axis_does_not_cover_the_models(trained: Trained, packed: Path, tmp_path: Path) -> None:
+    axis = trained.run.source_axis
+    moved = SpectralAxis(axis.values + 500.0, axis.quantity, axis.unit)
+    data = _changed(trained, tmp_path / "moved.h5", axis=moved)
+    _mistake(call("predict", packed, data), "cover")
+    _mistake(call("evaluate", trained.run.path, data, "--plots", tmp_path), "cover")
+    _mistake(call("predict", packed, _changed(trained, tmp_path / "c.h5", axis=SpectralAxis.channels(300))), "channel")
+
+
+def test_other_classes_than_those_of_the_run(trained: Trained, packed: Path, tmp_path: Path) -> None:
+    names = ("unobtainium", *trained.run.classes[1:])
+    data = _changed(trained, tmp_path / "other.h5", class_names=names)
+    for command in ("calibrate", "evaluate"):
+        _mistake(call(command, trained.run.path, data), "they differ in", "unobtainium")
+    _mistake(call("export", trained.run.path, data, "--out", tmp_path / "x.specnet"), "unobtainium")
+    # predicting needs no labels; those that the model cannot know are left out of the accuracy
+    called = call("predict", packed, data, "--json")
+    known = (np.asarray(read_spectra(data).labels) != 0).sum()
+    assert called.code == 0
+    assert f"on {known} spectra whose label the model knows" in called.err
+
+
+def test_a_corrupt_bundle(trained: Trained, packed: Path, tmp_path: Path) -> None:
+    data = bytearray(packed.read_bytes())
+    data[len(data) // 2] ^= 1
+    broken = tmp_path / "broken.specnet"
+    broken.write_bytes(data)
+    for words in (("predict", broken, trained.data), ("inspect", broken), ("bench", "segments", broken)):
+        _mistake(call(*words), "broken.specnet is damaged")
+    broken.write_bytes(packed.read_bytes()[:1000])
+    _mistake(call("predict", broken, trained.data), "broken.specnet is damaged or no bundle")
+
+
+def test_names_versions_and_threads_out_of_range(trained: Trained, packed: Path, tmp_path: Path) -> None:
+    words = ("export", trained.run.path, trained.data, "--out", tmp_path / "x.specnet")
+    _mistake(call(*words, "--name", "a b"), "a model's name is 1 to 64")
+    _mistake(call(*words, "--version", "0"), "a version is at least 1, got 0")
+    _mistake(call("predict", packed, trained.data, "--threads", "0"), "threads is 0, expected at least 1")
+    _mistake(call("bench", "segments", packed, "--threads", "-1"), "threads is -1, expected at least 1")
+    _mistake(call("bench", "segments", packed, "--batch", "0"), "batch is 0, expected at least 1")
+    _mistake(call("bench", "segments", packed, "--repeats", "0"), "repeats is 0, expected at least 1")
+
+
+def test_a_run_without_calibration_is_not_exported(trained: Trained, tmp_path: Path) -> None:
+    folder = shutil.copytree(trained.run.path, tmp_path / "run")
+    (folder / "calibration.json").unlink()
+    _mistake(call("export", folder, trained.data, "--out", tmp_path / "x.specnet"), "calibration.json")
+
+
+def test_a_part_that_the_file_does_not_have(trained: Trained, packed: Path, tmp_path: Path) -> None:
+    data = _changed(trained, tmp_path / "unsplit.h5", holdout=None, group_by="")
+    _mistake(call("predict", packed, data, "--part", "test"), "split")
+
+
+def test_spectra_that_cannot_be_judged(trained: Trained, packed: Path, tmp_path: Path) -> None:
+    table = read_spectra(trained.data)
+    intensity = table.intensity.copy()
+    intensity[3] = 0
+    data = write_spectra(tmp_path / "dark.h5", replace(table, intensity=intensity))
+    _mistake(call("predict", packed, data), "all points are zero")
