@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
+DEVICE_VENV := .venv-device
+DEVICE_STAMP := $(DEVICE_VENV)/.ready
 
-.PHONY: env demo test lint bench clean
+.PHONY: env demo test test-device lint bench clean
 
 env: $(STAMP)
 
@@ -21,6 +23,16 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest $(TESTS)
 
+# The device's own environment: the extra `device` and what runs tests, nothing else.
+test-device: $(DEVICE_STAMP)
+	$(DEVICE_VENV)/bin/python -m pytest tests/device
+
+$(DEVICE_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DEVICE_VENV)
+	$(DEVICE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+	  --editable '.[device]' pytest pytest-timeout hypothesis
+	@touch $@
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -31,4 +43,4 @@ bench: $(STAMP)
 	$(BIN)/specnet bench segments tests/device/fixtures/tiny.specnet --json
 
 clean:
-	rm -rf $(VENV) demo-out bench-out .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(DEVICE_VENV) demo-out bench-out .mypy_cache .ruff_cache .pytest_cache
