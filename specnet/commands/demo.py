@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,17 +34,29 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     ------
     SpecnetError
         When one of the parts fails.
+    KeyboardInterrupt
+        At Ctrl-C and at SIGTERM, after processes were stopped and temporary files removed.
     """
+    from specnet.demo.interruption import interruptible
+
+    with interruptible() as check:
+        return _run(args, check)
+
+
+def _run(args: argparse.Namespace, check: Callable[[], None]) -> dict[str, Any]:
     from specnet.demo.field import replay
     from specnet.demo.model import prepare
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    def stage(text: str) -> None:
+        check()
+        note(text)
+
     begin = time.monotonic()
     folder = args.out.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    model = prepare(folder, n=args.spectra, seed=args.seed, fresh=args.fresh, stage=note)
-    tally = replay(model, folder, note)
-    note("evaluating on the whole test part and drawing")
+    model = prepare(folder, n=args.spectra, seed=args.seed, fresh=args.fresh, stage=stage)
+    tally = replay(model, folder, stage)
+    stage("evaluating on the whole test part and drawing")
     document = {
         **tally.summary(),
         **_static(model),
@@ -55,11 +67,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     document["exit_code"] = 1 if document["lost"] or document["duplicates"] else 0
     _show(document)
     return document
-
-
-def _interrupt(*_: object) -> None:
-    """SIGTERM ends the demonstration like Ctrl-C: processes are stopped, temporary files removed."""
-    raise KeyboardInterrupt
 
 
 def _static(model: DemoModel) -> dict[str, Any]:

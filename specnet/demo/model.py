@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from specnet.calibration import calibrate
-from specnet.console import note, progress
+from specnet.console import progress
 from specnet.datasets import Holdout, SpectraTable, read_spectra, write_spectra
 from specnet.datasets.simulation import PRESETS, SimulationConfig, simulate
 from specnet.errors import ModelError
@@ -80,7 +80,7 @@ def prepare(
         stage("simulating Raman spectra of minerals")
         with progress("simulating", None):
             write_spectra(data, simulate(simulation))
-        run = _train(data, run_folder, config)
+        run = _train(data, run_folder, config, stage)
         write_json(folder / RECIPE_FILE, identity)
     else:
         stage(f"using the network that an earlier demonstration trained in {run_folder} (--fresh trains a new one)")
@@ -107,14 +107,14 @@ def _is_made_by(folder: Path, identity: dict[str, Any]) -> bool:
     return bool(known == json.loads(json.dumps(identity)))
 
 
-def _train(data: Path, run_folder: Path, config: TrainConfig) -> Run:
+def _train(data: Path, run_folder: Path, config: TrainConfig, stage: Callable[[str], None]) -> Run:
     use_threads(config.preset)
     with progress(f"training {config.preset}", config.epochs) as advance:
 
         def report(epoch: int, values: dict[str, float]) -> None:
             advance(1, f"loss {values['cross_entropy']:.2f}, units active {values['active_share']:.0%}")
 
-        return train(data, run_folder, config, report=report, stage=note)
+        return train(data, run_folder, config, report=report, stage=stage)
 
 
 def _held_out(data: Path, folder: Path, n: int, seed: int) -> tuple[Path, SpectraTable]:

@@ -24,9 +24,9 @@ from specnet.demo.model import RECIPE
 
 ROOT = Path(__file__).resolve().parents[2]
 INTERRUPTED = 130
-SPECTRA = 300
+SPECTRA = 200
 LIGHT_TRAINING = dataclasses.replace(RECIPE, preset="nano", epochs=1)
-LIGHT_SIMULATION = dataclasses.replace(PRESETS["demo"], n_classes=6, n_points=300, spectra_per_class=300)
+LIGHT_SIMULATION = dataclasses.replace(PRESETS["demo"], n_classes=6, n_points=300, spectra_per_class=200)
 
 SMALL_ENDLESS_DEMO = """
 import dataclasses, functools, sys

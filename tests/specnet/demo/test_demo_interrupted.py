@@ -31,7 +31,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are f
 MOMENTS: dict[str, Callable[[Program, Path], object]] = {
     # the spectra are small and quickly written: when that was missed, what comes next will do
     "while spectra are written": lambda program, folder: list(folder.glob(".*.tmp")) or program.says("training nano"),
-    "in the first epoch": lambda program, folder: program.says("training nano"),
     "when there is a checkpoint": lambda program, folder: (folder / "run" / "checkpoint.safetensors").exists(),
 }
 
@@ -63,6 +62,14 @@ def folder(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / "demo"))
 
 
+def end(program: Program, number: signal.Signals) -> None:
+    """Send a signal to the program alone: it ends with everything that it started, and says one line."""
+    program.signal(number)
+    assert program.wait() == INTERRUPTED, "".join(program.errors)
+    assert program.descendants() == []
+    assert program.errors[-1] == "specnet: interrupted\n"
+
+
 def is_replaying(program: Program, folder: Path) -> None:
     """Wait until all processes have been started and the device works."""
     names = ("mosquitto" if mosquitto_path() else "amqtt", "gateway.cli serve", "device.cli simulate", "device.cli run")
@@ -78,10 +85,7 @@ def is_replaying(program: Program, folder: Path) -> None:
 def test_interrupted_during_the_simulation(tmp_path: Path) -> None:
     with demo(tmp_path) as program:
         program.wait_for(lambda: program.says("simulating"), "the simulation begins")
-        program.signal(signal.SIGINT)
-        assert program.wait() == INTERRUPTED, program.errors
-        assert program.errors[-1] == "specnet: interrupted\n"
-        assert program.descendants() == []
+        end(program, signal.SIGINT)
     assert not list(tmp_path.iterdir())
 
 
@@ -89,55 +93,38 @@ def test_interrupted_during_the_simulation(tmp_path: Path) -> None:
 def test_interrupted_in_the_first_half_it_begins_anew(tmp_path: Path, moment: str) -> None:
     with small_endless_demo(tmp_path) as program:
         program.wait_for(lambda: MOMENTS[moment](program, tmp_path), moment)
-        program.signal(signal.SIGINT)
-        assert program.wait() == INTERRUPTED, program.errors
-        assert program.descendants() == []
+        end(program, signal.SIGINT)
     check_files(tmp_path)
     assert not (tmp_path / RECIPE_FILE).exists()
     prepare_light(tmp_path)
     check_files(tmp_path)
 
 
-def test_interrupted_while_the_processes_start(folder: Path) -> None:
+def test_ended_with_sigterm_while_the_processes_start(folder: Path) -> None:
     with demo(folder) as program:
         program.wait_for(lambda: program.says("starting the broker"), "the second half begins")
-        program.signal(signal.SIGINT)
-        assert program.wait() == INTERRUPTED, program.errors
-        assert program.descendants() == []
+        end(program, signal.SIGTERM)
     check_files(folder)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_during_the_replay_everything_ends_and_a_second_run_works(
-    folder: Path, number: signal.Signals
-) -> None:
-    with demo(folder) as program:
-        is_replaying(program, folder)
-        program.signal(number)
-        assert program.wait() == INTERRUPTED, program.errors
-        assert program.descendants() == []
+def test_interrupted_and_killed_during_the_replay_the_next_run_works(folder: Path) -> None:
+    with demo(folder) as first:
+        is_replaying(first, folder)
+        end(first, signal.SIGINT)
     check_files(folder)
     assert not (folder / "spectrometer").is_symlink()
-    if number == signal.SIGTERM:
-        return  # the folder is the same, so one second run is enough
-    with demo(folder, "--json") as again:
-        assert again.wait(120) == 0, again.errors
-        document = json.loads(again.output)
+
+    with demo(folder) as second:
+        is_replaying(second, folder)
+        second.signal(signal.SIGKILL)
+        assert second.wait() == -signal.SIGKILL
+        wait_until(lambda: not second.descendants(), "broker, gateway, spectrometer and device end with it")
+
+    with demo(folder, "--json") as third:
+        assert third.wait(120) == 0, third.errors
+        document = json.loads(third.output)
+        assert third.descendants() == []
     assert (document["n"], document["lost"], document["duplicates"]) == (SPECTRA, 0, 0)
     assert document["plots"]
     assert all(Path(plot).is_file() for plot in document["plots"])
     check_files(folder)
-
-
-def test_the_processes_end_with_a_killed_demonstration(folder: Path) -> None:
-    with demo(folder) as program:
-        is_replaying(program, folder)
-        program.signal(signal.SIGKILL)
-        assert program.wait() == -signal.SIGKILL
-        wait_until(lambda: not program.descendants(), "all processes are gone")
-    # killed processes leave what they were writing; the next run is not disturbed by it
-    with demo(folder) as again:
-        is_replaying(again, folder)
-        again.signal(signal.SIGINT)
-        assert again.wait() == INTERRUPTED, again.errors
-        assert again.descendants() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +63,15 @@ def test_more_spectra_than_the_test_part_has_are_refused(prepared: tuple[Path, D
         prepare_light(prepared[0], n=100_000)
 
 
-def test_another_seed_and_a_damaged_run_are_trained_anew(tmp_path: Path) -> None:
-    prepare_light(tmp_path)
-    _, said = prepare_light(tmp_path, seed=1)
+def test_another_seed_and_a_damaged_run_are_trained_anew(prepared: tuple[Path, DemoModel], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(prepared[0], tmp_path / "copy"))
+    _, said = prepare_light(folder, seed=1)
     assert any("simulating" in text for text in said)
-    (tmp_path / "run" / "run.json").write_text("{")
-    _, said = prepare_light(tmp_path, seed=1)
+    assert load_run(folder / "run").config.seed == 1
+    (folder / "run" / "run.json").write_text("{")
+    _, said = prepare_light(folder, seed=1)
     assert any("simulating" in text for text in said)
-    assert load_run(tmp_path / "run").config.seed == 1
+    assert load_run(folder / "run").config.seed == 1
 
 
 @pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
