@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-T = TypeVar("T")
+WIDTH = 160
 _quiet_stdout = False
 
 
@@ -22,7 +22,9 @@ def use_json(enabled: bool) -> None:
 
 
 def _out() -> Console:
-    return Console(file=sys.stderr if _quiet_stdout else sys.stdout, highlight=False, soft_wrap=True)
+    file = sys.stderr if _quiet_stdout else sys.stdout
+    # a file or a pipe has no width: tables keep theirs
+    return Console(file=file, highlight=False, soft_wrap=True, width=None if file.isatty() else WIDTH)
 
 
 def say(text: str = "") -> None:

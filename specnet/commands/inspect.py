@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from specnet import console
+from specnet.commands.bundle_view import show_bundle
 from specnet.datasets import SpectraFile
 from specnet.datasets.plots import plot_classes
 from specnet.datasets.report import SpectraReport, report_spectra
@@ -105,19 +106,6 @@ def _inspect_bundle(path: Path) -> dict[str, Any]:
 
     from specnet.bundle import read_bundle
 
-    bundle = read_bundle(path)
-    manifest = msgspec.to_builtins(bundle.manifest)
-    console.say(f"{path}")
-    for name, value in manifest.items():
-        console.say(f"  {name:<20} {_brief(value)}")
-    return {"kind": "bundle", "path": str(path), "manifest": manifest}
-
-
-def _brief(value: Any) -> str:
-    """Shorten long lists: a manifest carries whole axes and class lists."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_brief(entry)}" for name, entry in value.items())
-    if isinstance(value, list):
-        shown = ", ".join(_brief(entry) for entry in value[:4])
-        return f"{len(value)}: {shown}" + (", ..." if len(value) > 4 else "")
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    manifest = read_bundle(path).manifest
+    show_bundle(path, manifest)
+    return {"kind": "bundle", "path": str(path), "manifest": msgspec.to_builtins(manifest)}

@@ -110,7 +110,7 @@ class Resample(Step, frozen=True, kw_only=True, tag="resample"):
             source step.
         """
         target = self.target()
-        axis.require_same_kind(target, "resample: the target")
+        target.require_same_kind(axis, "the axis of the spectra")
         if same_grid(axis, target):
             return BoundStep(target, _unchanged)
         require_coverage(axis, float(target.values[0]), float(target.values[-1]), "resample")
