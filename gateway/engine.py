@@ -5,6 +5,7 @@ Legend: n spectra, P positions, C channels, K stages (segments 0..K).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from specnet.bundle import WEIGHTS, Bundle
 from specnet.errors import BundleIntegrityError, ConfigurationError, ModelError
-from specnet.runtime import SegmentOutput, Segments
+from specnet.runtime import SegmentOutput, Segments, self_test
 
 if TYPE_CHECKING:
     from specnet.nn import SpecNet
@@ -181,28 +182,21 @@ def check_bundle(engine: Engine, bundle: Bundle) -> float:
     BundleIntegrityError
         When the vectors are missing or the deviation is over the bundle's tolerance.
     """
-    vectors = bundle.selftest()
-    if not {"intensity", "logits"} <= set(vectors):
-        raise BundleIntegrityError(f"bundle {bundle.bundle_id} has no self-test vectors")
-    expected = vectors["logits"]
-    features = bundle.pipeline.bind(bundle.source_axis)(vectors["intensity"])[..., np.newaxis]
-    worst = 0.0
-    for index in range(len(bundle.manifest.segments)):
-        output = engine.run(bundle.bundle_id, index, features)
-        if expected.ndim != 3 or len(expected) <= index or output.logits.shape != expected[index].shape:
-            raise BundleIntegrityError(
-                f"self-test of bundle {bundle.bundle_id}: segment {index} gives logits {output.logits.shape}, "
-                f"the vectors have {expected.shape} (exits, spectra, classes)"
-            )
-        # NaN must fail, and max() would drop it
-        worst = float(np.maximum(worst, np.abs(output.logits - expected[index]).max()))
-        features = features if output.features is None else output.features
-    if not worst <= bundle.manifest.selftest_tolerance:
-        raise BundleIntegrityError(
-            f"self-test of bundle {bundle.bundle_id} with {engine.name} deviates by {worst:.2e}, "
-            f"allowed {bundle.manifest.selftest_tolerance:.0e}"
-        )
-    return worst
+    try:
+        return self_test(_Loaded(engine, bundle))
+    except BundleIntegrityError as error:
+        raise BundleIntegrityError(f"{error} (engine {engine.name})") from error
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """One bundle of an engine, as the self-test wants to run it."""
+
+    engine: Engine
+    bundle: Bundle
+
+    def run(self, index: int, features: Float32) -> SegmentOutput:
+        return self.engine.run(self.bundle.bundle_id, index, features)
 
 
 def warm_up(engine: Engine, bundle: Bundle, batch: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -38,6 +38,17 @@ class SegmentOutput:
     depth: NDArray[np.uint8] | None
 
 
+class Runner(Protocol):
+    """Whatever executes the segments of one bundle: `Segments`, or an engine of the gateway."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """Whose segments these are."""
+
+    def run(self, index: int, features: Float32) -> SegmentOutput:
+        """Run one segment on features ``(n, *input_shape)``."""
+
+
 class Segments:
     """Loaded segments of a bundle.
 
@@ -61,7 +72,7 @@ class Segments:
     def __init__(self, bundle: Bundle, indices: Sequence[int] | None = None, *, threads: int = 1) -> None:
         if threads < 1:
             raise ConfigurationError(f"threads is {threads}, expected at least 1")
-        self.bundle = bundle
+        self._bundle = bundle
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -77,6 +88,11 @@ class Segments:
         self._outputs = {k: [o.name for o in session.get_outputs()] for k, session in self._sessions.items()}
 
     @property
+    def bundle(self) -> Bundle:
+        """Whose segments these are."""
+        return self._bundle
+
+    @property
     def loaded(self) -> tuple[int, ...]:
         """Indices of the loaded segments."""
         return tuple(self._sessions)
@@ -89,17 +105,21 @@ class Segments:
 
     def run_all(self, spectra: Float32) -> tuple[Float32, list[NDArray[np.uint8] | None]]:
         """Logits ``(E, n, C)`` of every exit and depths of every segment for preprocessed spectra ``(n, L)``."""
-        logits, depths = [], []
-        features = spectra[..., np.newaxis]
-        for index in range(len(self.bundle.manifest.segments)):
-            output = self.run(index, features)
-            logits.append(output.logits)
-            depths.append(output.depth)
-            features = features if output.features is None else output.features
-        return np.stack(logits), depths
+        return _run_all(self, spectra)
 
 
-def self_test(segments: Segments) -> float:
+def _run_all(runner: Runner, spectra: Float32) -> tuple[Float32, list[NDArray[np.uint8] | None]]:
+    logits, depths = [], []
+    features = spectra[..., np.newaxis]
+    for index in range(len(runner.bundle.manifest.segments)):
+        output = runner.run(index, features)
+        logits.append(output.logits)
+        depths.append(output.depth)
+        features = features if output.features is None else output.features
+    return np.stack(logits), depths
+
+
+def self_test(runner: Runner) -> float:
     """Run the bundle's self-test vectors through preprocessing and all segments.
 
     Returns
@@ -112,7 +132,7 @@ def self_test(segments: Segments) -> float:
     BundleIntegrityError
         When it is over the tolerance that the bundle states, or the vectors are missing or cannot be run.
     """
-    bundle = segments.bundle
+    bundle = runner.bundle
     vectors = bundle.selftest()
     if not {"intensity", "logits"} <= set(vectors):
         raise BundleIntegrityError(f"bundle {bundle.bundle_id} has no self-test vectors")
@@ -120,7 +140,7 @@ def self_test(segments: Segments) -> float:
         raise BundleIntegrityError(f"self-test spectra are (n, points), n at least 1, got {vectors['intensity'].shape}")
     try:
         spectra = bundle.pipeline.bind(bundle.source_axis)(vectors["intensity"])
-        logits, _ = segments.run_all(spectra)
+        logits, _ = _run_all(runner, spectra)
     except Exception as error:  # segments that do not fit each other: ONNX Runtime's exceptions have no common base
         raise BundleIntegrityError(f"self-test of bundle {bundle.bundle_id} does not run: {error}") from error
     if logits.shape != vectors["logits"].shape:
