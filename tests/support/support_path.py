@@ -26,8 +26,9 @@ from specnet.runtime import Predictor, Segments
 FIXTURES = Path(__file__).parent.parent / "device" / "fixtures"
 BUNDLE = FIXTURES / "tiny.specnet"
 SPLIT = 1
-NOISE = 0.05
-"""Share of a spectrum's range: makes every repetition another spectrum, and about four of ten uncertain at split 1."""
+UNCERTAIN = 0.4
+"""Share of a recording's spectra that the gateway has to finish."""
+POOL, MAX_NOISE = 4, 0.1
 SITE, DEVICE = "lab", "node-1"
 INTERVAL_S = 0.012
 DRAIN_S = 60.0
@@ -98,13 +99,21 @@ class Recording:
 
 
 def make_recording(n: int, *, split: int = SPLIT, seed: int = 1) -> Recording:
-    """Draw n noisy repetitions of the fixture's spectra, in random order."""
+    """Draw n noisy repetitions of the fixture's spectra in random order; `UNCERTAIN` of them are so at the split."""
     with np.load(FIXTURES / "tiny.npz", allow_pickle=False) as arrays:
         intensity = arrays["intensity"].astype(np.float64)
     generator = np.random.default_rng(seed)
-    chosen = intensity[generator.permutation(np.arange(n) % len(intensity))]
-    noise = NOISE * np.ptp(chosen, axis=1, keepdims=True) * generator.standard_normal(chosen.shape)
-    return Recording(np.clip(np.rint(chosen + noise), 1, 60_000).astype(np.uint32), split)
+    chosen = intensity[generator.permutation(np.arange(POOL * n) % len(intensity))]
+    # noise in proportion to the spectrum's range, and more of it from spectrum to spectrum
+    scale = np.linspace(0.0, MAX_NOISE, len(chosen))[:, None] * np.ptp(chosen, axis=1, keepdims=True)
+    noisy = np.rint(chosen + scale * generator.standard_normal(chosen.shape))
+    pool = Recording(np.clip(noisy, 1, 60_000).astype(np.uint32), split)
+    uncertain = np.array(pool.uncertain)
+    confident = np.setdiff1d(np.arange(len(pool)), uncertain)
+    n_uncertain = round(UNCERTAIN * n)
+    rows = np.concatenate([uncertain[:n_uncertain], confident[: n - n_uncertain]])
+    assert len(rows) == n, f"the fixture gives {len(uncertain)} uncertain spectra of {len(pool)}"
+    return Recording(pool.spectra[generator.permutation(rows)], split)
 
 
 class Board(DeviceProcess):
@@ -204,7 +213,6 @@ def check_answers(node: Node, recording: Recording) -> None:
     labels = {record["sequence"]: record["label"] for record in finals}
     sources = {record["sequence"]: record["source"] for record in finals}
     uncertain = set(recording.uncertain)
-    assert len(recording) // 5 <= len(uncertain) <= len(recording) - 20, "the recording should have both kinds"
     assert sources == {i: "gateway" if i in uncertain else "device" for i in range(len(recording))}
     for index in set(range(len(recording))) - uncertain:
         assert labels[index] == recording.local[index].label == recording.predicted[index]
@@ -217,7 +225,7 @@ def check_gateway_labels(recording: Recording, labels: dict[int, int]) -> None:
     in_one_process = np.mean([label == recording.predicted[index] for index, label in labels.items()])
     # batches of another size round differently, and a tie may then fall the other way
     assert through_the_codec >= 0.97
-    assert in_one_process >= 0.95
+    assert in_one_process >= 0.97
 
 
 __all__ = [
