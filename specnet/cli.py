@@ -45,10 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     from specnet import console
+    from specnet.demo.interruption import interruptible
 
     console.use_json(args.json)
     try:
-        document = args.execute(args)
+        with interruptible():
+            document = args.execute(args)
     except SpecnetError as error:
         print(f"specnet: {error}", file=sys.stderr)  # noqa: T201
         return USER_MISTAKE
