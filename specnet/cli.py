@@ -39,6 +39,17 @@ WRONG_PATH = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirecto
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    try:
+        return _run(arguments)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in {"specnet", "device", "gateway"}:
+            raise
+        # the core and the device are installed without what training needs
+        print(f"specnet: {error.name} is not installed; pip install 'specnet-edge[train]'", file=sys.stderr)  # noqa: T201
+        return USER_MISTAKE
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     # threads of torch that spin while they wait starve whatever else runs on a small machine
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = build_parser()

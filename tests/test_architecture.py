@@ -57,3 +57,16 @@ def test_modules_are_small_and_none_is_a_drawer():
         lines = path.read_text().count("\n")
         assert lines <= 400, f"{path.relative_to(ROOT)} has {lines} lines: is there more than one concept in it?"
         assert path.stem not in {"utils", "helpers", "common", "misc"}
+
+
+def test_without_the_extra_train_the_command_line_says_what_is_missing(tmp_path):
+    (tmp_path / "rich.py").write_text("raise ModuleNotFoundError('no rich here', name='rich')")
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from specnet.cli import main; sys.exit(main(['inspect', 'a.h5']))"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+    )
+    assert done.returncode == 2
+    assert done.stderr == "specnet: rich is not installed; pip install 'specnet-edge[train]'\n"
