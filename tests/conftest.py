@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +18,13 @@ if TYPE_CHECKING:
 
 
 def _start(kind: str, folder: Path) -> Iterator[Broker]:
-    from support_broker import Broker, mosquitto_path
+    from support_broker import Broker, missing, mosquitto_path
 
-    here = mosquitto_path() is not None if kind == "mosquitto" else importlib.util.find_spec("amqtt") is not None
-    if not here:
-        reason = f"{kind} IS NOT INSTALLED: nothing of MQTT was tested against it"
-        # a build that silently tests nothing is worse than one that fails
-        if os.environ.get("CI", "").lower() in ("1", "true"):
-            pytest.fail(reason)
+    reason = f"{kind} IS NOT INSTALLED: nothing of MQTT was tested against it"
+    if kind == "mosquitto" and mosquitto_path() is None:
+        missing(reason)
+    # a Python package of the extra `demo`, which the device's own environment rightly does not have
+    if kind == "amqtt" and importlib.util.find_spec("amqtt") is None:
         pytest.skip(reason)
     with Broker(kind, folder=folder) as broker:
         yield broker
