@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of the command."""
     parser.add_argument("--out", type=Path, default=Path("demo-out"), metavar="DIR", help="folder (default: demo-out)")
     parser.add_argument(
-        "--spectra", type=int, default=1000, metavar="N", help="held-out spectra to replay (default: 1000)"
+        "--spectra", type=int, metavar="N", help="held-out spectra to replay (default: the whole test part)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default: 0)")
     parser.add_argument("--fresh", action="store_true", help="train again although an earlier demonstration did")

@@ -29,7 +29,7 @@ split = {split}
 driver = "c12880ma"
 port = "{port}"
 integration_time_s = 0.001
-interval_s = 0.005                # slow enough to be watched
+interval_s = 0.002                # slow enough to be watched
 
 [broker]
 host = "{host}"

@@ -41,7 +41,7 @@ class DemoModel:
 def prepare(
     folder: Path,
     *,
-    n: int,
+    n: int | None,
     seed: int,
     fresh: bool,
     stage: Callable[[str], None],
@@ -55,7 +55,7 @@ def prepare(
     folder
         Where everything is written.
     n
-        Held-out spectra to replay.
+        Held-out spectra to replay; None for the whole test part.
     seed
         Of simulation, training and the choice of spectra.
     fresh
@@ -117,11 +117,11 @@ def _train(data: Path, run_folder: Path, config: TrainConfig, stage: Callable[[s
         return train(data, run_folder, config, report=report, stage=stage)
 
 
-def _held_out(data: Path, folder: Path, n: int, seed: int) -> tuple[Path, SpectraTable]:
+def _held_out(data: Path, folder: Path, n: int | None, seed: int) -> tuple[Path, SpectraTable]:
     """Write a random choice of the test part, in random order, as the file that the spectrometer replays."""
     table = read_spectra(data)
     rows = table.rows(Holdout.TEST)
-    if n > len(rows):
+    if n is not None and not 1 <= n <= len(rows):
         raise ModelError(f"{n} spectra were asked for, the test part has {len(rows)}")
     chosen = table.select(np.random.default_rng(seed).permutation(rows)[:n])
     return write_spectra(folder / "replay.h5", chosen), chosen
