@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,14 +17,9 @@ if TYPE_CHECKING:
 
 
 def _start(kind: str, folder: Path) -> Iterator[Broker]:
-    from support_broker import Broker, missing, mosquitto_path
+    from support_broker import Broker, require
 
-    reason = f"{kind} IS NOT INSTALLED: nothing of MQTT was tested against it"
-    if kind == "mosquitto" and mosquitto_path() is None:
-        missing(reason)
-    # a Python package of the extra `demo`, which the device's own environment rightly does not have
-    if kind == "amqtt" and importlib.util.find_spec("amqtt") is None:
-        pytest.skip(reason)
+    require(kind)
     with Broker(kind, folder=folder) as broker:
         yield broker
 

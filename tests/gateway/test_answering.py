@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from support_broker import Broker, wait_until
+from support_broker import Broker, require, wait_until
 from support_bundle import DeviceSide, make_bundle, spectra
 from support_gateway import DeviceEnd, GatewayProcess, damaged
 
@@ -26,6 +26,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GatewayPro
     folder = tmp_path_factory.mktemp("house")
     bundle = folder / "store" / "hand" / "1" / "model.specnet"
     make_bundle(bundle)
+    require("mosquitto")
     with Broker(folder=folder / "broker") as broker, GatewayProcess(folder / "store", broker) as process:
         process.wait_healthy()
         yield process, broker, bundle

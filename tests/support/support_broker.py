@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -25,6 +26,7 @@ __all__ = [
     "make_certificates",
     "missing",
     "mosquitto_path",
+    "require",
     "settings_for",
     "wait_until",
     "write_mosquitto_password",
@@ -105,6 +107,16 @@ def missing(reason: str) -> NoReturn:
     if os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+def require(kind: str) -> None:
+    """Go on only where a broker of this kind is installed."""
+    reason = f"{kind} IS NOT INSTALLED: nothing of MQTT was tested against it"
+    if kind == "mosquitto" and mosquitto_path() is None:
+        missing(reason)
+    # a Python package of the extra `demo`, which the device's own environment rightly does not have
+    if kind == "amqtt" and importlib.util.find_spec("amqtt") is None:
+        pytest.skip(reason)
 
 
 def make_certificates(folder: Path) -> tuple[Path, Path, Path]:
