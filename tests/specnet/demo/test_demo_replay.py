@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support_broker import mosquitto_path
+from support_broker import require
 from support_demo import LIGHT_SIMULATION, LIGHT_TRAINING, check_files
 from support_path import BUNDLE, make_recording
 
@@ -78,11 +78,9 @@ def test_another_seed_and_a_damaged_run_are_trained_anew(prepared: tuple[Path, D
 def test_the_replay_answers_every_spectrum_once(
     prepared: tuple[Path, DemoModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
+    require(kind)
     if kind == "amqtt":
-        pytest.importorskip("amqtt")
         monkeypatch.setattr(field, "mosquitto_path", lambda: None)
-    elif mosquitto_path() is None:
-        pytest.skip("mosquitto IS NOT INSTALLED: the demonstration was not tested with it")
     recording = make_recording(N)
     model = DemoModel(
         run=prepared[1].run,
