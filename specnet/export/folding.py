@@ -24,6 +24,15 @@ def fold(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Array, Array]:
     return (weight * scale[:, None, None]).astype(np.float32), ((bias - mean) * scale + beta).astype(np.float32)
 
 
+def fold_norm(norm: nn.BatchNorm2d) -> tuple[Array, Array]:
+    """Scale and offset ``(channels,)`` of a batch norm that follows no layer."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    gamma, beta, mean, variance = (_double(t) for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var))
+    scale = gamma / np.sqrt(variance + norm.eps)
+    return scale.astype(np.float32), (beta - mean * scale).astype(np.float32)
+
+
 def _double(tensor: Tensor) -> NDArray[np.float64]:
     array: NDArray[np.float64] = tensor.detach().cpu().double().numpy()
     return array
