@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -113,9 +114,7 @@ def thresholds_for_budget(cached: CachedLogits, policy: ExitPolicy, mean_macs: f
         When even leaving at exit 0 costs more.
     """
     thresholds = solve_budget(ExitTable.of(cached, policy), mean_macs)
-    return ExitPolicy(
-        temperatures=policy.temperatures, thresholds=thresholds, combiner=policy.combiner, score=policy.score
-    )
+    return msgspec.structs.replace(policy, thresholds=thresholds)
 
 
 def solve_budget(table: ExitTable, mean_macs: float) -> tuple[float, ...]:

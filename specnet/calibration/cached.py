@@ -6,6 +6,7 @@ Legend: n spectra, C classes, E exits (exit 0 is the linear one).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,3 +79,7 @@ class CachedLogits:
     def n_classes(self) -> int:
         """Number of classes C."""
         return int(self.logits.shape[2])
+
+    def take(self, rows: NDArray[np.int64]) -> Self:
+        """Keep some of the spectra, rows ``(m,)``."""
+        return type(self)(self.logits[:, rows], self.labels[rows], self.macs[:, rows], self.static_macs)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from specnet.calibration.budget import solve_budget
 from specnet.calibration.cached import CachedLogits
 from specnet.calibration.candidates import Candidate, generate_candidates, judge, pareto_front
-from specnet.calibration.combiner import choose_combiner, combiner_likelihoods
+from specnet.calibration.combiner import choose_combiner, combiner_likelihoods, fit_combination
 from specnet.calibration.exit_table import ExitTable
 from specnet.calibration.operating_point import (
     FAST_TOLERANCE,
@@ -16,9 +18,8 @@ from specnet.calibration.operating_point import (
     cheapest_with_accuracy,
 )
 from specnet.calibration.result import Calibration
-from specnet.calibration.temperature import fit_temperatures
 from specnet.errors import ConfigurationError
-from specnet.exits import NEVER, ExitPolicy
+from specnet.exits import ExitPolicy
 
 
 def calibrate(
@@ -55,14 +56,9 @@ def calibrate(
     """
     if budget is not None and min_accuracy is not None:
         raise ConfigurationError(f"choose by budget ({budget}) or by accuracy ({min_accuracy}), not by both")
-    temperatures = fit_temperatures(cached)
-    likelihoods = combiner_likelihoods(cached, temperatures)
-    base = ExitPolicy(
-        temperatures=temperatures,
-        thresholds=(NEVER,) * cached.n_exits,
-        combiner=choose_combiner(likelihoods),
-        score=score,
-    )
+    likelihoods = combiner_likelihoods(cached)
+    base = fit_combination(cached, choose_combiner(likelihoods))
+    base = msgspec.structs.replace(base, score=score)
     table = ExitTable.of(cached, base)
     candidates = list(generate_candidates(table))
     points = {
@@ -92,6 +88,4 @@ def calibrate(
 
 
 def _policy(base: ExitPolicy, candidate: Candidate) -> ExitPolicy:
-    return ExitPolicy(
-        temperatures=base.temperatures, thresholds=candidate.thresholds, combiner=base.combiner, score=base.score
-    )
+    return msgspec.structs.replace(base, thresholds=candidate.thresholds)

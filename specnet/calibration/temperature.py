@@ -46,6 +46,13 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
     return float(np.exp(result.x))
 
 
-def fit_temperatures(cached: CachedLogits) -> tuple[float, ...]:
-    """Temperature of every exit, fitted on a calibration split."""
-    return tuple(fit_temperature(logits, cached.labels) for logits in cached.logits)
+def fit_temperatures(cached: CachedLogits, *, additive: bool = False) -> tuple[float, ...]:
+    """Temperature of every exit, fitted on a calibration split.
+
+    With `additive`, exits after exit 0 add to its logits, and it is the sum that is tempered.
+    """
+    first = cached.logits[0]
+    return tuple(
+        fit_temperature(logits + first if additive and k > 0 else logits, cached.labels)
+        for k, logits in enumerate(cached.logits)
+    )

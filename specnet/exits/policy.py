@@ -1,0 +1,153 @@
+"""When a spectrum leaves, as a document: validated, plain numbers, the same on device and gateway.
+
+Legend: n spectra, C classes, E exits (exit 0 is the linear one), S size of the running state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from specnet.errors import ConfigurationError
+from specnet.exits.combiners import COMBINERS, MAX_WEIGHT
+from specnet.exits.parameters import Parameters, check_parameters, row_of
+from specnet.exits.probabilities import Float32, log_softmax
+from specnet.exits.rejection import REJECT_SCORES, improbability
+from specnet.exits.scores import MAX_COEFFICIENT, SCORES
+
+NEVER = 2.0
+"""A threshold that no score reaches: nothing leaves at this exit."""
+MAX_EXITS = 64
+_SMALLEST_TEMPERATURE = 1e-6
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What one exit says of n spectra.
+
+    Probabilities ``(n, C)`` of the combined answer, score ``(n,)``, leave ``(n,)``, state ``(n, S)``; known ``(n,)``,
+    false where the answer is rejected, by `reject_score` ``(n,)``; log-probabilities ``(n, C)`` of this exit alone.
+    """
+
+    probabilities: Float32
+    score: Float32
+    leave: NDArray[np.bool_]
+    state: Float32
+    known: NDArray[np.bool_]
+    reject_score: Float32
+    own_log_probabilities: Float32
+
+
+class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a spectrum leaves: temperature per exit, combiner, score and threshold per exit.
+
+    A spectrum leaves at the first exit whose score reaches its threshold, and at the last exit in any case.
+
+    Parameters
+    ----------
+    temperatures
+        E positive numbers; logits are divided by them (Guo et al. 2017).
+    thresholds
+        E numbers; the last one is not used. `NEVER` closes an exit.
+    combiner, score
+        Names in `COMBINERS` and `SCORES`.
+    combiner_parameters, score_parameters
+        Fitted numbers of both, one row an exit; empty for those that have none.
+    additive
+        Exits after exit 0 say what is to be added to its logits: they answer ``softmax((z_k + z_0) / T_k)``. Logits
+        are raw ones everywhere; the sum is made here, and ``z_0`` is part of the state.
+    reject
+        A name in `REJECT_SCORES`: an answer whose reject score exceeds `reject_threshold` is of no known class. Empty
+        for no such rule.
+    reject_threshold
+        Largest reject score of what is called known.
+
+    Raises
+    ------
+    ConfigurationError
+        On an unknown name, different lengths, or numbers out of range.
+    """
+
+    temperatures: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    combiner: str = "mean_log_probability"
+    score: str = "max_probability"
+    combiner_parameters: Parameters = ()
+    score_parameters: Parameters = ()
+    additive: bool = False
+    reject: str = ""
+    reject_threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.combiner not in COMBINERS:
+            raise ConfigurationError(f"unknown combiner {self.combiner!r}; known: {', '.join(COMBINERS)}")
+        if self.score not in SCORES:
+            raise ConfigurationError(f"unknown score {self.score!r}; known: {', '.join(SCORES)}")
+        if self.reject and self.reject not in REJECT_SCORES:
+            raise ConfigurationError(f"unknown reject score {self.reject!r}; known: {', '.join(REJECT_SCORES)}")
+        if not 1 <= len(self.temperatures) <= MAX_EXITS or len(self.temperatures) != len(self.thresholds):
+            raise ConfigurationError(
+                f"an exit policy has one temperature and one threshold an exit (at most {MAX_EXITS}), "
+                f"got {len(self.temperatures)} and {len(self.thresholds)}"
+            )
+        if not all(np.isfinite(t) and t >= _SMALLEST_TEMPERATURE for t in self.temperatures):
+            raise ConfigurationError(
+                f"temperatures are positive, at least {_SMALLEST_TEMPERATURE:g}, got {self.temperatures}"
+            )
+        if not all(np.isfinite(t) for t in self.thresholds):
+            raise ConfigurationError(f"thresholds are finite, got {self.thresholds}")
+        if not np.isfinite(self.reject_threshold):
+            raise ConfigurationError(f"a reject threshold is finite, got {self.reject_threshold}")
+        combiner, score = COMBINERS[self.combiner].parameter_names, SCORES[self.score].parameter_names
+        check_parameters(self.combiner, self.combiner_parameters, self.n_exits, combiner, 0.0, MAX_WEIGHT)
+        check_parameters(self.score, self.score_parameters, self.n_exits, score, -MAX_COEFFICIENT, MAX_COEFFICIENT)
+
+    @property
+    def n_exits(self) -> int:
+        """Number of exits E."""
+        return len(self.thresholds)
+
+    def state_size(self, n_classes: int) -> int:
+        """Length S of the running state of one spectrum: the combiner's, the score's, logits of exit 0."""
+        return sum(self._state_sizes(n_classes))
+
+    def initial_state(self, n_spectra: int, n_classes: int) -> Float32:
+        """State ``(n, S)`` before exit 0."""
+        return np.zeros((n_spectra, self.state_size(n_classes)), dtype=np.float32)
+
+    def own_logits(self, exit_index: int, logits: Float32, first: Float32) -> Float32:
+        """Tempered logits ``(n, C)`` of an exit from its raw logits and those of exit 0 (both ``(n, C)``)."""
+        whole = logits + first if self.additive and exit_index > 0 else logits
+        return whole / np.float32(self.temperatures[exit_index])
+
+    def decide(self, exit_index: int, logits: Float32, state: Float32) -> Decision:
+        """Judge the raw logits ``(n, C)`` of one exit, given the state ``(n, S)`` of the exits before it."""
+        logits = np.asarray(logits, dtype=np.float32)
+        of_combiner, of_score, _ = self._state_sizes(logits.shape[-1])
+        memory, first = state[:, : of_combiner + of_score], state[:, of_combiner + of_score :]
+        first = logits if exit_index == 0 else first
+        tempered = self.own_logits(exit_index, logits, first)
+        log_p = log_softmax(tempered)
+        combined, running = COMBINERS[self.combiner](
+            exit_index, log_p, memory[:, :of_combiner], row_of(self.combiner_parameters, exit_index)
+        )
+        probabilities = np.exp(combined)
+        score, remembered = SCORES[self.score](
+            exit_index, probabilities, memory[:, of_combiner:], row_of(self.score_parameters, exit_index)
+        )
+        if exit_index == self.n_exits - 1:
+            leave = np.ones(len(score), dtype=np.bool_)
+        else:
+            leave = score >= np.float32(self.thresholds[exit_index])
+        strangeness = REJECT_SCORES.get(self.reject, improbability)(tempered, probabilities)
+        known = strangeness <= np.float32(self.reject_threshold) if self.reject else np.ones(len(score), dtype=np.bool_)
+        new_state = np.concatenate([running, remembered, *([first] if self.additive else [])], axis=1)
+        return Decision(probabilities, score, leave, new_state, known, strangeness, log_p)
+
+    def _state_sizes(self, n_classes: int) -> tuple[int, int, int]:
+        """Give the lengths of the three parts: of the combiner, of the score, logits of exit 0."""
+        combiner, score = COMBINERS[self.combiner], SCORES[self.score]
+        return combiner.state_size(n_classes), score.state_size(n_classes), n_classes if self.additive else 0
