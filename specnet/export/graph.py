@@ -64,7 +64,13 @@ class GraphBuilder:
         """Reshape; 0 keeps an axis, -1 infers it."""
         return self.node("Reshape", x, self.integers(shape))
 
-    def build(self, input_shape: tuple[int, int], outputs: dict[str, tuple[int, Sequence[int]]]) -> bytes:
+    def build(
+        self,
+        input_shape: tuple[int, int],
+        outputs: dict[str, tuple[int, Sequence[int]]],
+        *,
+        more_inputs: dict[str, Sequence[int]] | None = None,
+    ) -> bytes:
         """Serialise and check the graph.
 
         Parameters
@@ -73,10 +79,15 @@ class GraphBuilder:
             ``(positions, channels)`` of the input ``features (n, positions, channels)``.
         outputs
             Element type and shape without the batch axis for each output name.
+        more_inputs
+            Shapes without the batch axis of inputs besides ``features``.
         """
-        features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", *input_shape])
+        shapes = {"features": input_shape, **(more_inputs or {})}
+        inputs = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in shapes.items()
+        ]
         results = [helper.make_tensor_value_info(name, kind, ["n", *shape]) for name, (kind, shape) in outputs.items()]
-        graph = helper.make_graph(self._nodes, self._name, [features], results, list(self._constants.values()))
+        graph = helper.make_graph(self._nodes, self._name, inputs, results, list(self._constants.values()))
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="specnet")
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model, full_check=True)

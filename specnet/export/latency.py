@@ -1,4 +1,4 @@
-"""How long the exported segments take: medians of single calls, batch 1, one thread unless said otherwise."""
+"""How long exported networks take: medians of single calls, batch 1, one thread unless said otherwise."""
 
 from __future__ import annotations
 
@@ -8,14 +8,60 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from specnet.export.segments import export_segments
-from specnet.nn import SpecNet
+from specnet.export.exit_graphs import exit_graphs
+from specnet.nn.protocol import ExitNetwork
 
 WARM_UP = 5
 REPEATS = 60
+Float32 = NDArray[np.float32]
 
 
-def cumulative_us(network: SpecNet, spectra: NDArray[np.float32], *, threads: int = 1) -> list[float]:
+def open_session(graph: bytes, threads: int = 1) -> ort.InferenceSession:
+    """Session on the CPU with so many threads inside an operator, and one operator at a time."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+class ExitChain:
+    """The graphs of a network one after the other, each on what the one before handed on.
+
+    Parameters
+    ----------
+    network
+        A trained network.
+    threads
+        Threads of ONNX Runtime.
+    """
+
+    def __init__(self, network: ExitNetwork, *, threads: int = 1) -> None:
+        self._sessions = [open_session(graph, threads) for graph in exit_graphs(network)]
+        self._outputs = [[output.name for output in session.get_outputs()] for session in self._sessions]
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def run(self, spectrum: Float32) -> tuple[list[Float32], NDArray[np.float64]]:
+        """Logits ``(1, classes)`` of every exit for one spectrum ``(L,)``, and the seconds of each graph alone."""
+        inputs = {"features": spectrum[np.newaxis, :, np.newaxis]}
+        logits, seconds = [], np.empty(len(self))
+        for index, (session, names) in enumerate(zip(self._sessions, self._outputs, strict=True)):
+            begin = time.perf_counter()
+            values = session.run(None, inputs)
+            seconds[index] = time.perf_counter() - begin
+            outputs = dict(zip(names, values, strict=True))
+            logits.append(outputs["logits"])
+            inputs = _handed_on(outputs) or inputs  # the linear exit hands nothing on: the spectrum goes further
+        return logits, seconds
+
+
+def _handed_on(outputs: dict[str, Float32]) -> dict[str, Float32]:
+    """Rename outputs to inputs of the next graph: ``next`` becomes ``features``, ``next-1`` ``features-1``."""
+    return {f"features{name[4:]}": value for name, value in outputs.items() if name.startswith("next")}
+
+
+def cumulative_us(network: ExitNetwork, spectra: Float32, *, threads: int = 1) -> list[float]:
     """Median microseconds of obtaining each exit, the exits before it included.
 
     Parameters
@@ -27,21 +73,8 @@ def cumulative_us(network: SpecNet, spectra: NDArray[np.float32], *, threads: in
     threads
         Threads of ONNX Runtime.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    sessions = [
-        ort.InferenceSession(segment.data, options, providers=["CPUExecutionProvider"])
-        for segment in export_segments(network)
-    ]
-    times = np.empty((WARM_UP + REPEATS, len(sessions)))
+    chain = ExitChain(network, threads=threads)
+    times = np.empty((WARM_UP + REPEATS, len(chain)))
     for repeat in range(len(times)):
-        features = spectra[repeat % len(spectra)][np.newaxis, :, np.newaxis]
-        for index, session in enumerate(sessions):
-            begin = time.perf_counter()
-            outputs = session.run(None, {"features": features})
-            times[repeat, index] = time.perf_counter() - begin
-            names = [output.name for output in session.get_outputs()]
-            if "next" in names:
-                features = outputs[names.index("next")]
+        times[repeat] = chain.run(spectra[repeat % len(spectra)])[1]
     return [float(total) for total in np.median(np.cumsum(times[WARM_UP:], axis=1), axis=0) * 1e6]

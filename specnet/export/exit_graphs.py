@@ -1,0 +1,32 @@
+"""ONNX graphs of any network, one from exit to exit."""
+
+from __future__ import annotations
+
+from specnet.errors import ModelError
+from specnet.export.baselines import msdnet1d_graphs, resnet1d_graphs
+from specnet.export.segments import export_segments
+from specnet.nn import SpecNet
+from specnet.nn.msdnet1d import MSDNet1d
+from specnet.nn.protocol import ExitNetwork
+from specnet.nn.resnet1d import ResNet1d
+
+
+def exit_graphs(network: ExitNetwork) -> list[bytes]:
+    """One ONNX graph for each exit of a network, which is set to evaluation mode.
+
+    The first takes the spectrum as ``features (n, L, 1)``. Outputs called ``next...`` of one graph are the inputs
+    ``features...`` of the following; where there are none, the spectrum goes to it.
+
+    Raises
+    ------
+    ModelError
+        When the network, or a part of it, has no ONNX form.
+    """
+    network.eval()
+    if isinstance(network, SpecNet):
+        return [segment.data for segment in export_segments(network)]
+    if isinstance(network, ResNet1d):
+        return resnet1d_graphs(network)
+    if isinstance(network, MSDNet1d):
+        return msdnet1d_graphs(network)
+    raise ModelError(f"network {type(network).__name__} has no ONNX form")
