@@ -112,9 +112,11 @@ class TorchEngine:
 
     def load(self, bundle: Bundle) -> None:
         """Build the network; `ModelError` when architecture and weights do not go together."""
-        from specnet.nn import load_weights
+        from specnet.nn import SpecNet, load_weights
 
         network = load_weights(bundle.manifest.architecture, bundle.files[WEIGHTS])
+        if not isinstance(network, SpecNet):
+            raise ModelError(f"bundle {bundle.bundle_id} holds a {type(network).__name__}, expected a SpecNet")
         self._networks[bundle.bundle_id] = network.to(self._device).eval()
 
     def unload(self, bundle_id: str) -> None:
