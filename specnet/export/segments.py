@@ -7,18 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import singledispatch
 
 from onnx import TensorProto
 
 from specnet.bundle import SegmentInfo
-from specnet.errors import ModelError
 from specnet.export.blocks import dense_branch, row_branch
 from specnet.export.folding import fold
+from specnet.export.gates import emit_depth, emit_gates
 from specnet.export.graph import GraphBuilder
-from specnet.nn import Block, ExitHead, LinearExit, SpecNet
-from specnet.nn.heads import BinnedHead
-from specnet.nn.stage import SMOOTH, Halting, PositionAdaptiveStage
+from specnet.export.heads import emit_head
+from specnet.nn import Block, LinearExit, SpecNet
+from specnet.nn.stage import PositionAdaptiveStage
 
 
 @dataclass(frozen=True)
@@ -122,35 +121,18 @@ def _merge(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, positions:
 def _adaptive_units(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, positions: int) -> str:
     """Gather the rows of active positions, run the unit on them, scatter the results back."""
     assert stage.halting is not None
-    depths = []
-    for index, active in enumerate(_active_masks(graph, stage.halting, x)):
+    gates = emit_gates(stage.halting, graph, x, positions)
+    for index, gate in enumerate(gates):
         unit = stage.unit(index)
-        rows = graph.node("Transpose", graph.node("NonZero", active), perm=[1, 0])  # (m, 2): spectrum, position
+        rows = graph.node("Transpose", graph.node("NonZero", gate.active), perm=[1, 0])  # (m, 2): spectrum, position
         branch = row_branch(graph, unit, _windows(graph, unit, x, rows, positions))
+        if gate.mass is not None:
+            mass = graph.node("Unsqueeze", graph.node("GatherND", gate.mass, rows), graph.integers([1]))
+            branch = graph.node("Mul", branch, mass)
         carried = graph.node("GatherND", x, rows)
         x = graph.node("ScatterND", x, rows, graph.node("Add", carried, branch))
-        depths.append(graph.node("Cast", active, to=TensorProto.INT32))
-    total = depths[0]
-    for depth in depths[1:]:
-        total = graph.node("Add", total, depth)
-    graph.node("Cast", total, output="depth", to=TensorProto.UINT8)
+    emit_depth(graph, gates)
     return x
-
-
-def _active_masks(graph: GraphBuilder, halting: Halting, x: str) -> list[str]:
-    """Masks ``(n, P)`` of each unit: open as long as no score so far was zero or less."""
-    weight = halting.score.weight.detach().numpy()[:, :, 0, 0].T
-    bias = halting.score.bias
-    assert bias is not None
-    scores = graph.transpose(graph.linear(x, weight, bias.detach().numpy()))
-    pad = SMOOTH // 2
-    smooth = graph.node("AveragePool", scores, kernel_shape=[SMOOTH], strides=[1], pads=[pad, pad], count_include_pad=0)
-    open_gates = graph.node("Greater", smooth, graph.constant(0.0))
-    masks: list[str] = []
-    for unit in range(weight.shape[1]):
-        gate = graph.node("Gather", open_gates, graph.integers(unit), axis=1)
-        masks.append(graph.node("And", masks[-1], gate) if masks else gate)
-    return masks
 
 
 def _windows(graph: GraphBuilder, unit: Block, x: str, rows: str, positions: int) -> str:
@@ -160,21 +142,3 @@ def _windows(graph: GraphBuilder, unit: Block, x: str, rows: str, positions: int
     strides = graph.integers([positions + 2 * pad, 1])
     first = graph.node("ReduceSum", graph.node("Mul", rows, strides), graph.integers([1]), keepdims=1)
     return graph.node("Gather", padded, graph.node("Add", first, graph.integers(list(range(unit.kernel)))), axis=0)
-
-
-@singledispatch
-def emit_head(head: ExitHead, graph: GraphBuilder, x: str) -> None:
-    """Write an exit head on features ``(n, P, C)``, ending in the output ``logits``; one implementation a class."""
-    raise ModelError(f"exit head {type(head).__name__} has no ONNX form")
-
-
-@emit_head.register
-def _(head: BinnedHead, graph: GraphBuilder, x: str) -> None:
-    pooled = graph.node("MaxPool", graph.transpose(x), kernel_shape=[head.window], strides=[head.window], ceil_mode=1)
-    weight = graph.constant(head.reduce.weight.detach().numpy()[:, :, 0])
-    assert head.reduce.bias is not None
-    reduced = graph.node("Conv", pooled, weight, graph.constant(head.reduce.bias.detach().numpy()))
-    flat = graph.node("Flatten", graph.node("Relu", reduced))
-    classify = head.classify
-    weight, bias = graph.constant(classify.weight.detach().numpy().T), graph.constant(classify.bias.detach().numpy())
-    graph.node("Gemm", flat, weight, bias, output="logits")

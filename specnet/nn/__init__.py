@@ -2,30 +2,42 @@
 
 from specnet.nn.blocks import BLOCKS, Block, create_block, register_block
 from specnet.nn.config import PRESETS, NetworkConfig, preset
+from specnet.nn.halting import ADAPTIVITIES, Halting, create_halting, open_gates, register_adaptivity, transitions
 from specnet.nn.heads import HEADS, ExitHead, LinearExit, create_head, register_head
 from specnet.nn.network import DENSE, HARD, ExitOutputs, Gating, SpecNet
 from specnet.nn.registry import create_model, list_models, load_weights, save_weights
+from specnet.nn.taps import TAPS, Tap, create_tap, register_tap
 
 __all__ = [
+    "ADAPTIVITIES",
     "BLOCKS",
     "DENSE",
     "HARD",
     "HEADS",
     "PRESETS",
+    "TAPS",
     "Block",
     "ExitHead",
     "ExitOutputs",
     "Gating",
+    "Halting",
     "LinearExit",
     "NetworkConfig",
     "SpecNet",
+    "Tap",
     "create_block",
+    "create_halting",
     "create_head",
     "create_model",
+    "create_tap",
     "list_models",
     "load_weights",
+    "open_gates",
     "preset",
+    "register_adaptivity",
     "register_block",
     "register_head",
+    "register_tap",
     "save_weights",
+    "transitions",
 ]

@@ -52,10 +52,18 @@ class NetworkConfig:
         Bins that an exit head keeps along the axis, and channels in each.
     linear_bin
         Points averaged into one for exit 0.
-    adaptive
-        False builds the same network with every position at full depth.
+    adaptivity
+        Name of what decides which units run where, see `specnet.nn.halting`; "none" builds the same network with
+        every position at full depth.
     dropout
         Dropout in front of every exit head's classifier.
+    tap
+        Name of what shapes gradients between stages and heads in training, see `specnet.nn.taps`.
+    tap_share
+        Share of channels that the tap "channel_split" lets the next stage's gradient pass.
+    additive
+        Exits 1..K are to be read as added to the logits of exit 0. The network and its segments return the logits of
+        the heads alone either way; the exit policy adds.
     """
 
     n_points: int
@@ -72,8 +80,11 @@ class NetworkConfig:
     head_bins: int = 16
     head_channels: int = 12
     linear_bin: int = 4
-    adaptive: bool = True
+    adaptivity: str = "gate"
     dropout: float = 0.1
+    tap: str = "identity"
+    tap_share: float = 0.5
+    additive: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -91,6 +102,10 @@ class NetworkConfig:
             raise ModelError(f"linear_bin is {self.linear_bin}, a spectrum has {self.n_points} points")
         if not 0 <= self.dropout < 1:
             raise ModelError(f"dropout is {self.dropout}, expected from 0 to below 1")
+        if not 0 <= self.tap_share <= 1:
+            raise ModelError(f"tap_share is {self.tap_share}, expected from 0 to 1")
+        if not isinstance(self.additive, bool):
+            raise ModelError(f"additive is {self.additive!r}, expected true or false")
         if self.kernel % 2 == 0 or self.stem_kernel % 2 == 0:
             raise ModelError(f"kernels are odd, got {self.kernel} and {self.stem_kernel}")
         if self.n_classes < 2:
@@ -100,6 +115,11 @@ class NetworkConfig:
                 f"{self.n_points} points are too few for {self.n_stages} stages: "
                 f"the last one would have {self.positions[-1]} position, at least 2 are needed"
             )
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether some units may be skipped."""
+        return self.adaptivity != "none"
 
     @property
     def n_stages(self) -> int:
@@ -126,7 +146,8 @@ class NetworkConfig:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`; unknown or missing fields raise `ModelError`."""
+        """Inverse of `to_dict`, older configurations included; unknown or missing fields raise `ModelError`."""
+        plain = _renamed(plain)
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(plain) - known):
             raise ModelError(f"unknown fields of a network {unknown}; known: {sorted(known)}")
@@ -134,6 +155,14 @@ class NetworkConfig:
             return cls(**plain)
         except TypeError as error:
             raise ModelError(f"the network's configuration is incomplete: {error}") from error
+
+
+def _renamed(plain: dict[str, Any]) -> dict[str, Any]:
+    """Fields under their names of today: `adaptive` was true or false before there was more than one adaptivity."""
+    if "adaptive" not in plain or "adaptivity" in plain:
+        return plain
+    others = {name: value for name, value in plain.items() if name != "adaptive"}
+    return {**others, "adaptivity": "gate" if plain["adaptive"] else "none"}
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -152,12 +181,13 @@ def preset(name: str, n_points: int, n_classes: int, **changes: Any) -> NetworkC
     """Make the configuration of a preset for a spectral length and number of classes.
 
     It follows the axis: the longer it is, the more points exit 0 averages; a short one is not thinned by the stem; and
-    stages that would be left with less than 4 positions are dropped.
+    stages that would be left with less than 4 positions are dropped. Changes are fields of `NetworkConfig`;
+    `adaptive`, true or false, stands for the adaptivities "gate" and "none".
     """
     if name not in PRESETS:
         raise ModelError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}")
     fitting = {"linear_bin": max(1, n_points // 250), "stem_stride": 1 if n_points < SHORT_AXIS else 2}
-    options: dict[str, Any] = {**fitting, **PRESETS[name], **changes}
+    options: dict[str, Any] = {**fitting, **PRESETS[name], **_renamed(changes)}
     widths, units = options.pop("widths"), options.pop("units")
     last, stages = (n_points - 1) // options["stem_stride"] + 1, 0
     for _ in widths:

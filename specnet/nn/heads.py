@@ -60,11 +60,15 @@ class BinnedHead(ExitHead):
 
     def __init__(self, config: NetworkConfig, channels: int, positions: int) -> None:
         super().__init__()
-        self.window = max(1, -(-positions // config.head_bins))
+        self.window = self.window_for(config, positions)
         self.bins = -(-positions // self.window)
         self.reduce = nn.Conv2d(channels, min(channels, config.head_channels), 1)
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Linear(self.bins * self.reduce.out_channels, config.n_classes)
+
+    def window_for(self, config: NetworkConfig, positions: int) -> int:
+        """Positions in a bin, so that there are at most `head_bins`."""
+        return max(1, -(-positions // config.head_bins))
 
     def forward(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch classes"]:
         """Logits."""
@@ -76,6 +80,40 @@ class BinnedHead(ExitHead):
     def macs(self) -> int:
         """Reduction at every bin and the classifier."""
         return self.bins * self.reduce.in_channels * self.reduce.out_channels + self.classify.weight.numel()
+
+
+@register_head("full")
+class FullHead(BinnedHead):
+    """Every position is a bin of its own: for short axes, where pooling blurs what tells the classes apart.
+
+    Its classifier grows with the axis: ``P * head_channels`` weights a class.
+    """
+
+    def window_for(self, config: NetworkConfig, positions: int) -> int:
+        """One position."""
+        return 1
+
+
+@register_head("pooled")
+class PooledHead(ExitHead):
+    """Maximum and mean over the whole axis, then a linear classifier: the usual exit on images, to compare with."""
+
+    def __init__(self, config: NetworkConfig, channels: int, positions: int) -> None:
+        super().__init__()
+        self.positions = positions
+        self.dropout = nn.Dropout(config.dropout)
+        self.classify = nn.Linear(2 * channels, config.n_classes)
+
+    def forward(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch classes"]:
+        """Logits."""
+        pooled = torch.cat([x.amax(dim=(2, 3)), x.mean(dim=(2, 3))], dim=1)
+        logits: Tensor = self.classify(self.dropout(pooled))
+        return logits
+
+    @property
+    def macs(self) -> int:
+        """The classifier, and the additions of the means."""
+        return self.classify.weight.numel() + self.positions * self.classify.in_features // 2
 
 
 class LinearExit(nn.Module):

@@ -15,6 +15,7 @@ from specnet.errors import ModelError
 from specnet.nn.config import NetworkConfig
 from specnet.nn.heads import ExitHead, LinearExit, create_head
 from specnet.nn.stage import DENSE, HARD, Gating, PositionAdaptiveStage, StageOutput
+from specnet.nn.taps import create_tap
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class SpecNet(nn.Module):
                 block=config.block,
                 expansion=config.expansion,
                 kernel=config.kernel,
-                adaptive=config.adaptive,
+                adaptivity=config.adaptivity,
             )
             for k in range(config.n_stages)
         )
@@ -65,6 +66,7 @@ class SpecNet(nn.Module):
             create_head(config, width, positions)
             for width, positions in zip(config.widths, config.positions, strict=True)
         )
+        self.taps = [create_tap(config, index) for index in range(1, config.n_stages + 1)]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def stage(self, index: int) -> PositionAdaptiveStage:
@@ -90,10 +92,10 @@ class SpecNet(nn.Module):
             raise ModelError(f"got {x.shape[-1]} points, expected {self.config.n_points}")
         outputs = ExitOutputs([self.exit0(x)], [], [])
         features = self.run_stem(x)
-        for stage, head in zip(self.stages, self.heads, strict=True):
+        for stage, head, tap in zip(self.stages, self.heads, self.taps, strict=True):
             output = stage(features, gating)
-            features = output.features
-            outputs.logits.append(head(features))
+            for_head, features = tap(output.features) if self.training else (output.features, output.features)
+            outputs.logits.append(head(for_head))
             outputs.depths.append(output.depth)
             outputs.gates.append(output.gates)
         return outputs
@@ -138,7 +140,7 @@ class SpecNet(nn.Module):
             stage, positions = self.stage(k), config.positions[k - 1]
             cost = positions * stage.merge.weight.numel() + self.head(k).macs
             if stage.halting is not None:
-                cost += positions * stage.halting.score.weight.numel()
+                cost += stage.halting.macs(positions)
             if k == 1:
                 cost += config.stem_positions * self.stem.weight.numel()
             macs.append(cost)

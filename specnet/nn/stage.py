@@ -13,9 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from specnet.nn.blocks import Block, create_block
-
-SMOOTH = 5
-"""Positions over which halting scores are averaged, so that active positions form runs and not scattered points."""
+from specnet.nn.halting import create_halting
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Gating:
     dense
         All positions at full depth (warm-up, and the static network).
     noise
-        Scale of the logistic noise on halting scores during training; 0 for none.
+        Scale of the logistic noise on the scores of hard gates during training; 0 for none.
     """
 
     dense: bool = False
@@ -40,42 +38,15 @@ DENSE = Gating(dense=True)
 
 @dataclass(frozen=True)
 class StageOutput:
-    """Features ``(B, C, 1, P)``, depth ``(B, P)`` and the differentiable share of open gates ``(B, U, P)``."""
+    """Features ``(B, C, 1, P)``, depth ``(B, P)`` and gates ``(B, U, P)``.
+
+    Depth counts the units that run at a position: those whose gate is above 0. Gates are differentiable, for the
+    losses: 0 or 1, or a mass in between (see `specnet.nn.halting`).
+    """
 
     features: Float[Tensor, "batch channels 1 positions"]
     depth: Int[Tensor, "batch positions"]
     gates: Float[Tensor, "batch units positions"]
-
-
-class Halting(nn.Module):
-    r"""Scores ``(B, U, P)`` at the stage's entry; a position halts before the first unit whose score is not positive.
-
-    .. math:: g_u = \mathrm{smooth}_5(w_u^\top x + b_u), \quad a_u = \prod_{j \le u} [g_j > 0]
-
-    SACT (Figurnov et al. 2017) scores a position again before each unit; here all scores are read from the stage's
-    entry, which tells the whole depth map before any unit runs: rows can be gathered once, and the gates cost one
-    thin matrix product. The gradient passes the step straight through a sigmoid (Bengio et al. 2013).
-    """
-
-    def __init__(self, channels: int, units: int) -> None:
-        super().__init__()
-        self.score = nn.Conv2d(channels, units, 1)
-        assert self.score.bias is not None
-        nn.init.zeros_(self.score.weight)
-        nn.init.constant_(self.score.bias, 1.0)
-
-    def forward(
-        self, x: Float[Tensor, "batch channels 1 positions"], noise: float
-    ) -> Float[Tensor, "batch units positions"]:
-        """Cumulative open gates: 1 where the unit runs, 0 where the position has halted."""
-        scores = self.score(x).squeeze(2)
-        if noise > 0 and self.training:
-            uniform = torch.rand_like(scores).clamp(1e-6, 1 - 1e-6)
-            scores = scores + noise * (uniform.log() - (1 - uniform).log())
-        scores = functional.avg_pool1d(scores, SMOOTH, stride=1, padding=SMOOTH // 2, count_include_pad=False)
-        soft = torch.sigmoid(scores)
-        hard = (scores > 0).to(scores.dtype)
-        return torch.cumprod(hard + soft - soft.detach(), dim=1)
 
 
 class PositionAdaptiveStage(nn.Module):
@@ -85,12 +56,12 @@ class PositionAdaptiveStage(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, channels: int, units: int, *, block: str, expansion: int, kernel: int, adaptive: bool
+        self, in_channels: int, channels: int, units: int, *, block: str, expansion: int, kernel: int, adaptivity: str
     ) -> None:
         super().__init__()
         self.merge = nn.Conv2d(in_channels, channels, (1, 2), stride=(1, 2), bias=False)
         self.merge_norm = nn.BatchNorm2d(channels)
-        self.halting = Halting(channels, units) if adaptive and units else None
+        self.halting = create_halting(adaptivity, channels, units)
         self.units = nn.ModuleList([create_block(block, channels, expansion, kernel) for _ in range(units)])
 
     def unit(self, index: int) -> Block:
@@ -118,5 +89,5 @@ class PositionAdaptiveStage(nn.Module):
             gates = self.halting(x, gating.noise)
             for index, unit in enumerate(self.units):
                 x = x + gates[:, index, None, None] * unit(x)
-        depth = gates.detach().round().sum(dim=1).to(torch.int64)
+        depth = (gates.detach() > 0).sum(dim=1)
         return StageOutput(x, depth, gates)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from specnet.nn import HARD, SpecNet, create_model
-from specnet.nn.stage import SMOOTH
+from specnet.nn.halting import PonderMass, SampleGates, smooth
 
 
 def randomise(network: SpecNet, seed: int = 0) -> SpecNet:
@@ -45,9 +46,9 @@ def halting(network: SpecNet, offsets: Sequence[float]) -> SpecNet:
     return network
 
 
-def random_model(preset: str, n_points: int, *, n_classes: int = 5, seed: int = 0, adaptive: bool = True) -> SpecNet:
-    """A preset with random weights; where it is adaptive, depths vary."""
-    return randomise(create_model(preset, n_points=n_points, n_classes=n_classes, adaptive=adaptive), seed)
+def random_model(preset: str, n_points: int, *, n_classes: int = 5, seed: int = 0, **changes: Any) -> SpecNet:
+    """A preset with random weights; `changes` are those of `create_model`."""
+    return randomise(create_model(preset, n_points=n_points, n_classes=n_classes, **changes), seed)
 
 
 def random_spectra(n: int, n_points: int, seed: int = 0) -> Tensor:
@@ -69,9 +70,16 @@ def vary_depths(network: SpecNet, halted_share: float = 0.3) -> SpecNet:
             score = stage.halting.score
             assert score.bias is not None
             score.bias.zero_()
-            scores = functional.avg_pool1d(
-                score(entries[0]).squeeze(2), SMOOTH, 1, SMOOTH // 2, count_include_pad=False
-            )
-            score.bias.copy_(-scores.transpose(0, 1).flatten(1).quantile(halted_share, dim=1))
+            scores = smooth(score(entries[0]).squeeze(2))
+            if isinstance(stage.halting, SampleGates):
+                scores = scores.mean(dim=2, keepdim=True)
+            if isinstance(stage.halting, PonderMass):
+                # so much mass goes with each unit that after half of them an average position halts
+                score.weight.mul_(2.0 / scores.std())
+                score.bias.fill_(
+                    -math.log(max(score.out_channels / 2, 1.01) - 1) - float(scores.mean() * 2.0 / scores.std())
+                )
+            else:
+                score.bias.copy_(-scores.transpose(0, 1).flatten(1).quantile(halted_share, dim=1))
             features = stage(features, HARD).features
     return network

@@ -10,7 +10,8 @@ from support_networks import halting, random_model, random_spectra, vary_depths
 from torch import Tensor, nn
 
 from specnet.nn import DENSE, HARD, Gating, SpecNet
-from specnet.nn.stage import SMOOTH, PositionAdaptiveStage
+from specnet.nn.halting import SMOOTH
+from specnet.nn.stage import PositionAdaptiveStage
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -119,7 +120,7 @@ def test_noise_moves_gates_in_training_only(network: SpecNet) -> None:
 
 
 def test_the_gradient_passes_a_closed_gate_as_through_a_sigmoid() -> None:
-    stage = PositionAdaptiveStage(3, 4, 1, block="depthwise", expansion=2, kernel=3, adaptive=True)
+    stage = PositionAdaptiveStage(3, 4, 1, block="depthwise", expansion=2, kernel=3, adaptivity="gate")
     assert stage.halting is not None
     x = torch.randn(2, 4, 1, 6, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -133,9 +134,9 @@ def test_the_gradient_passes_a_closed_gate_as_through_a_sigmoid() -> None:
 
 
 def test_a_stage_without_units_or_without_adaptivity_has_no_gates_to_learn() -> None:
-    for units, adaptive in ((0, True), (2, False)):
-        stage = PositionAdaptiveStage(3, 4, units, block="depthwise", expansion=2, kernel=3, adaptive=adaptive).eval()
+    for units, adaptivity in ((0, "gate"), (2, "none")):
+        stage = PositionAdaptiveStage(3, 4, units, block="depthwise", expansion=2, kernel=3, adaptivity=adaptivity)
         assert stage.halting is None
-        output = stage(torch.randn(2, 3, 1, 9), HARD)
+        output = stage.eval()(torch.randn(2, 3, 1, 9), HARD)
         assert (output.depth == units).all()
         assert output.features.shape == (2, 4, 1, 5)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from support_networks import random_model, random_spectra, randomise
 
-from specnet.nn import SpecNet, create_model, preset
-from specnet.nn.heads import BinnedHead
+from specnet.errors import ModelError
+from specnet.nn import HEADS, SpecNet, create_head, create_model, preset
+from specnet.nn.heads import BinnedHead, FullHead, PooledHead
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -62,6 +63,43 @@ def test_logits_follow_the_formula() -> None:
     reduced = np.maximum(np.einsum("oc,bcp->bop", weight, pooled) + bias[:, None], 0).reshape(3, -1)
     expected = reduced @ head.classify.weight.detach().numpy().T + head.classify.bias.detach().numpy()
     np.testing.assert_allclose(head(x).detach().numpy(), expected, atol=1e-5)
+
+
+def test_a_full_head_sees_a_peak_move_by_one_position() -> None:
+    torch.manual_seed(0)
+    config = preset("nano", 1000, 5, head="full", head_bins=4)
+    head = create_head(config, 4, 64).eval()
+    assert isinstance(head, FullHead)
+    here, there = torch.zeros(1, 4, 1, 64), torch.zeros(1, 4, 1, 64)
+    here[0, :, 0, 8] = there[0, :, 0, 9] = 2.0
+    assert head.bins == 64
+    assert not torch.equal(head(here), head(there))
+    reduced = head.reduce.out_channels
+    assert head.macs == 64 * 4 * reduced + 64 * reduced * 5
+
+
+def test_a_pooled_head_is_linear_on_maximum_and_mean_and_blind_for_positions() -> None:
+    torch.manual_seed(0)
+    head = create_head(preset("nano", 1000, 5, head="pooled"), 4, 64).eval()
+    assert isinstance(head, PooledHead)
+    x = torch.randn(3, 4, 1, 64, generator=torch.Generator().manual_seed(1))
+    pooled = np.concatenate([x.numpy().max(axis=(2, 3)), x.numpy().mean(axis=(2, 3))], axis=1)
+    expected = pooled @ head.classify.weight.detach().numpy().T + head.classify.bias.detach().numpy()
+    np.testing.assert_allclose(head(x).detach().numpy(), expected, atol=1e-5)
+    torch.testing.assert_close(head(x.flip(3)), head(x))
+    assert head.macs == 2 * 4 * 5 + 64 * 4
+
+
+@pytest.mark.parametrize("head", sorted(HEADS))
+def test_every_head_gives_logits_and_a_cost_at_every_stage(head: str) -> None:
+    network = create_model("tiny", n_points=150, n_classes=7, head=head).eval()
+    assert all(logits.shape == (3, 7) for logits in network(random_spectra(3, 150)).logits)
+    assert all(network.head(k).macs > 0 for k in range(1, network.n_exits))
+
+
+def test_an_unknown_head_is_refused() -> None:
+    with pytest.raises(ModelError, match="unknown exit head 'tail'; known: binned, full, pooled"):
+        create_model("nano", n_points=128, n_classes=3, head="tail")
 
 
 @pytest.mark.parametrize("length", [128, 333, 1003])

@@ -8,7 +8,7 @@ from support_networks import random_model, random_spectra
 from torch import Tensor, nn
 
 from specnet.errors import ModelError
-from specnet.nn import DENSE, PRESETS, NetworkConfig, SpecNet, create_model, list_models, preset
+from specnet.nn import DENSE, PRESETS, NetworkConfig, SpecNet, create_model, preset
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LENGTHS = (128, 333, 1000)
@@ -16,7 +16,7 @@ SIZES = {"nano": 15_000, "tiny": 60_000, "small": 250_000, "base": 1_000_000}
 
 
 @pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", sorted(PRESETS))
 def test_every_exit_and_stage_has_the_announced_shape(name: str, length: int) -> None:
     network = random_model(name, length, n_classes=7)
     config = network.config
@@ -30,7 +30,7 @@ def test_every_exit_and_stage_has_the_announced_shape(name: str, length: int) ->
     assert network.n_exits == config.n_stages + 1 == len(network.fixed_macs()) == len(network.unit_macs()) + 1
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", sorted(PRESETS))
 def test_presets_have_the_size_they_promise(name: str) -> None:
     network = create_model(name, n_points=1000, n_classes=30)
     parameters = sum(tensor.numel() for tensor in network.parameters())
@@ -99,7 +99,7 @@ def test_macs_of_a_small_network_counted_by_hand() -> None:
 
 
 @pytest.mark.parametrize("adaptive", [True, False])
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", sorted(PRESETS))
 def test_static_macs_are_what_the_layers_of_the_network_multiply(name: str, adaptive: bool) -> None:
     network = random_model(name, 333, adaptive=adaptive)
     counted = 0
@@ -115,7 +115,7 @@ def test_static_macs_are_what_the_layers_of_the_network_multiply(name: str, adap
     with torch.no_grad():
         network(random_spectra(1, 333), DENSE)
     score = sum(
-        stage.halting.score.weight.numel() * positions
+        stage.halting.macs(positions)
         for k, positions in enumerate(network.config.positions, start=1)
         if (stage := network.stage(k)).halting is not None
     )
@@ -157,11 +157,24 @@ def test_short_axes_drop_stages_instead_of_failing() -> None:
         ({"head_channels": 0}, "head_channels is 0"),
         ({"dropout": 1.5}, "dropout is 1.5"),
         ({"kernel": -1}, "kernel is -1"),
+        ({"additive": "yes"}, "additive is 'yes'"),
+        ({"tap_share": 2.0}, "tap_share is 2.0"),
     ],
 )
 def test_impossible_networks_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         NetworkConfig.from_dict({**_small().to_dict(), **changes})
+
+
+def test_configurations_from_before_there_were_adaptivities_load() -> None:
+    old = preset("tiny", 500, 4).to_dict()
+    for name in ("adaptivity", "tap", "tap_share", "additive"):
+        del old[name]
+    assert NetworkConfig.from_dict({**old, "adaptive": True}) == preset("tiny", 500, 4) == NetworkConfig.from_dict(old)
+    assert NetworkConfig.from_dict({**old, "adaptive": False}) == preset("tiny", 500, 4, adaptivity="none")
+    assert [preset("tiny", 500, 4, adaptive=adaptive).adaptive for adaptive in (True, False)] == [True, False]
+    with pytest.raises(ModelError, match=r"unknown fields of a network \['adaptive'\]"):
+        NetworkConfig.from_dict({**preset("tiny", 500, 4).to_dict(), "adaptive": True})
 
 
 def test_a_configuration_survives_json_and_refuses_foreign_fields() -> None:

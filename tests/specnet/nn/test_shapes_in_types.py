@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-MODULES = [f"specnet.nn.{name}" for name in ("blocks", "heads", "stage", "network")]
+MODULES = [f"specnet.nn.{name}" for name in ("blocks", "halting", "heads", "taps", "stage", "network")]
 WRONG = f"""
 from jaxtyping import TypeCheckError, install_import_hook
 install_import_hook({MODULES!r}, "beartype.beartype")

@@ -27,7 +27,7 @@ def test_equal_networks_give_equal_bytes() -> None:
     assert save_weights(random_model("nano", 128, seed=1)) != save_weights(random_model("nano", 128, seed=2))
 
 
-@pytest.mark.parametrize("change", [{"n_classes": 6}, {"n_points": 200}, {"adaptive": False}, {"head_channels": 3}])
+@pytest.mark.parametrize("change", [{"n_classes": 6}, {"n_points": 200}, {"adaptivity": "none"}, {"head_channels": 3}])
 def test_weights_of_another_architecture_are_refused(change: dict[str, object]) -> None:
     network = create_model("nano", n_points=128, n_classes=5)
     with pytest.raises(ModelError, match="the weights do not fit the network"):
