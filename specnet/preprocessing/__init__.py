@@ -6,12 +6,20 @@ axis covers what the model needs; the bound pipeline is called with spectra.
 
 from __future__ import annotations
 
+from specnet.preprocessing.absorbance import Absorbance
+from specnet.preprocessing.autoscale import Autoscale
 from specnet.preprocessing.crop import Crop
 from specnet.preprocessing.despike import Despike
 from specnet.preprocessing.normalise import Normalise
 from specnet.preprocessing.pipeline import BoundPipeline, Pipeline
 from specnet.preprocessing.polynomial_baseline import PolynomialBaseline
-from specnet.preprocessing.presets import default_pipeline, list_pipelines, pipeline_preset
+from specnet.preprocessing.presets import (
+    default_pipeline,
+    fit_pipeline,
+    list_pipelines,
+    pipeline_preset,
+    suitable_pipelines,
+)
 from specnet.preprocessing.resample import Resample
 from specnet.preprocessing.savitzky_golay import SavitzkyGolay
 from specnet.preprocessing.snip_baseline import SnipBaseline
@@ -20,6 +28,8 @@ from specnet.preprocessing.step import STEPS, BoundStep, Step, list_steps, regis
 
 __all__ = [
     "STEPS",
+    "Absorbance",
+    "Autoscale",
     "BoundPipeline",
     "BoundStep",
     "Crop",
@@ -33,8 +43,10 @@ __all__ = [
     "StandardNormalVariate",
     "Step",
     "default_pipeline",
+    "fit_pipeline",
     "list_pipelines",
     "list_steps",
     "pipeline_preset",
     "register_step",
+    "suitable_pipelines",
 ]

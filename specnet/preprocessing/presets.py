@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from specnet.errors import ConfigurationError
+from specnet.preprocessing.absorbance import Absorbance
+from specnet.preprocessing.autoscale import Autoscale
 from specnet.preprocessing.despike import Despike
 from specnet.preprocessing.grid import is_uniform
 from specnet.preprocessing.pipeline import Pipeline
@@ -30,7 +36,8 @@ def pipeline_preset(name: str, axis: SpectralAxis) -> Pipeline:
     Every preset begins with bringing other instruments' spectra to `axis`, except on an axis of channel numbers,
     which no other instrument shares. ``"none"`` does no more than that; ``"snv"`` scales; ``"raman"`` removes spikes
     and the fluorescence baseline, then scales; ``"derivative"`` takes the first Savitzky-Golay derivative, then
-    scales; ``"auto"`` is `default_pipeline`.
+    scales; ``"absorbance"`` makes absorbance of reflectance; ``"auto"`` is `default_pipeline`. ``"autoscale"`` and
+    ``"absorbance"`` scale by the training set and need `fit_pipeline`; here they come without that step.
 
     Raises
     ------
@@ -40,6 +47,34 @@ def pipeline_preset(name: str, axis: SpectralAxis) -> Pipeline:
     if name not in PRESETS:
         raise ConfigurationError(f"unknown preprocessing {name!r}; known: {', '.join(list_pipelines())}")
     return PRESETS[name](axis)
+
+
+def fit_pipeline(name: str, axis: SpectralAxis, intensity: NDArray[Any]) -> Pipeline:
+    """Make the pipeline of a name, with the step that is fitted on training spectra ``(n, n_points)`` where it has one.
+
+    Raises
+    ------
+    ConfigurationError
+        When there is no such preset.
+    SpectrumError
+        When the spectra cannot be preprocessed.
+    """
+    pipeline = pipeline_preset(name, axis)
+    if name not in FITTED:
+        return pipeline
+    return Pipeline((*pipeline.steps, Autoscale.fit(pipeline.bind(axis)(intensity))))
+
+
+def suitable_pipelines(axis: SpectralAxis, intensity: NDArray[Any]) -> list[str]:
+    """Name the presets worth trying on spectra of this kind, the usual one first.
+
+    Absorbance needs intensities that may be a reflectance: positive, not much over 1, and no Raman shift.
+    """
+    if axis.quantity is Quantity.RAMAN_SHIFT:
+        return ["raman", "snv", "derivative"]
+    low, high = float(np.min(intensity)), float(np.max(intensity))
+    reflectance = ["absorbance"] if low > 0.0 and high <= HIGHEST_REFLECTANCE else []
+    return ["snv", "autoscale", "derivative", *reflectance]
 
 
 def list_pipelines() -> list[str]:
@@ -67,6 +102,10 @@ def _derivative(axis: SpectralAxis) -> Pipeline:
     return Pipeline((*grid, SavitzkyGolay(window=11, degree=2, derivative=1), StandardNormalVariate()))
 
 
+def _absorbance(axis: SpectralAxis) -> Pipeline:
+    return Pipeline((*_to_model_axis(axis), Absorbance()))
+
+
 def _to_model_axis(axis: SpectralAxis) -> tuple[Step, ...]:
     return () if axis.quantity is Quantity.CHANNEL else (Resample.to(axis),)
 
@@ -77,5 +116,12 @@ PRESETS: dict[str, Callable[[SpectralAxis], Pipeline]] = {
     "snv": _snv,
     "raman": _raman,
     "derivative": _derivative,
+    "autoscale": _none,
+    "absorbance": _absorbance,
 }
 """Makers of the presets by name."""
+
+FITTED = frozenset({"autoscale", "absorbance"})
+"""Presets that end with a step fitted on the training spectra."""
+HIGHEST_REFLECTANCE = 2.0
+"""Over the white reference's 1, since glossy samples exceed it."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from specnet.errors import ConfigurationError, SpectrumError
 from specnet.preprocessing import (
     STEPS,
+    Absorbance,
+    Autoscale,
     Crop,
     Despike,
     Normalise,
@@ -27,6 +29,8 @@ from specnet.spectra import SpectralAxis
 
 GRID = {"quantity": "raman_shift", "unit": "1/cm"}
 EXAMPLES: dict[str, list[Step]] = {
+    "absorbance": [Absorbance(), Absorbance(floor=0.01)],
+    "autoscale": [Autoscale(mean=tuple(float(i % 5) for i in range(401)), scale=(2.0,) * 401)],
     "crop": [Crop(start=400.0, stop=1200.0), Crop(start=500.0)],
     "despike": [Despike()],
     "normalise": [Normalise(norm="vector"), Normalise(norm="area"), Normalise(norm="max")],

@@ -77,7 +77,10 @@ def test_overflow_of_single_precision_is_an_error_and_not_infinity(axis: Spectra
         (["snv"], "step 1 is an object with a name in 'step'"),
         ([{"name": "snv"}], "step 1 is an object with a name in 'step'"),
         ([{"step": ["snv"]}], "step 1 is an object"),
-        ([{"step": "snv"}, {"step": "magic"}], r"step 2: unknown step 'magic'; known: crop, despike,.*snv"),
+        (
+            [{"step": "snv"}, {"step": "magic"}],
+            r"step 2: unknown step 'magic'; known: absorbance, autoscale, crop, despike,.*snv",
+        ),
         ([{"step": "snip_baseline"}], "missing required field `half_width`"),
         ([{"step": "normalise", "size": 1}], "its fields: norm"),
         ([{"step": "snv"}] * 33, "at most 32 steps, got 33"),

@@ -9,7 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from specnet.errors import AxisError, ConfigurationError
-from specnet.preprocessing import Pipeline, default_pipeline, list_pipelines, pipeline_preset
+from specnet.preprocessing import (
+    Pipeline,
+    default_pipeline,
+    fit_pipeline,
+    list_pipelines,
+    pipeline_preset,
+    suitable_pipelines,
+)
 from specnet.preprocessing.step import step_name
 from specnet.spectra import SpectralAxis
 
@@ -72,3 +79,34 @@ def test_importing_it_loads_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def reflectance() -> NDArray[np.float32]:
+    generator = np.random.default_rng(3)
+    return generator.uniform(0.2, 0.9, (20, CHANNELS.n_points)).astype(np.float32)
+
+
+def test_absorbance_is_offered_where_intensities_may_be_a_reflectance() -> None:
+    assert "absorbance" in suitable_pipelines(CHANNELS, reflectance())
+    assert "absorbance" not in suitable_pipelines(CHANNELS, 1000 * reflectance())
+    assert "absorbance" not in suitable_pipelines(CHANNELS, reflectance() - 0.5)
+    raman = SpectralAxis(np.linspace(200.0, 1800.0, 128), "raman_shift")
+    assert suitable_pipelines(raman, reflectance())[0] == "raman"
+    assert "absorbance" not in suitable_pipelines(raman, reflectance())
+
+
+@pytest.mark.parametrize("name", ["autoscale", "absorbance"])
+def test_fitted_presets_give_the_training_spectra_mean_zero_and_spread_one(name: str) -> None:
+    spectra = reflectance()
+    spectra[:, 7] = 0.5  # a point that never changes
+    scaled = fit_pipeline(name, CHANNELS, spectra).bind(CHANNELS)(spectra)
+    np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-5)
+    spread = scaled.std(axis=0)
+    assert spread[7] == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(np.delete(spread, 7), 1, rtol=1e-3)
+
+
+def test_absorbance_is_the_negative_logarithm() -> None:
+    step = pipeline_preset("absorbance", CHANNELS).steps[-1]
+    out = step.bind(CHANNELS).apply(np.array([[1.0, 0.1, 0.0, -3.0]], np.float32))
+    np.testing.assert_allclose(out, [[0.0, 1.0, 4.0, 4.0]], atol=1e-6)
