@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "SpectralAxis": "specnet.spectra",
     "Quantity": "specnet.spectra",
+    "SpecNetClassifier": "specnet.estimator",
     "SpecnetError": "specnet.errors",
     "Predictor": "specnet.runtime",
     "load_bundle": "specnet.runtime",
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from specnet.datasets import read_spectra as read_spectra
     from specnet.datasets import write_spectra as write_spectra
     from specnet.errors import SpecnetError as SpecnetError
+    from specnet.estimator import SpecNetClassifier as SpecNetClassifier
     from specnet.nn import create_model as create_model
     from specnet.nn import list_models as list_models
     from specnet.runtime import Predictor as Predictor

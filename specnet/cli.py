@@ -25,6 +25,7 @@ COMMANDS = {
     "train": "train",
     "calibrate": "calibrate",
     "evaluate": "evaluate",
+    "explain": "explain",
     "export": "export",
     "predict": "predict",
     "bench": "bench",

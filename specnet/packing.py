@@ -64,14 +64,31 @@ def pack(
     BundleIntegrityError
         When torch and ONNX Runtime disagree: nothing is written.
     """
-    name = name or run.path.resolve().name
+    calibration = read_calibration(run.calibration_path)
+    intensity = _examples(run, data, spectra_per_class)
+    return assemble(run, calibration, intensity, out, name=name or run.path.resolve().name, version=version)
+
+
+def assemble(
+    run: Run, calibration: Calibration, intensity: NDArray[Any], out: Path | str, *, name: str, version: int = 1
+) -> Manifest:
+    """Write a bundle from what is in memory.
+
+    Parameters
+    ----------
+    run, calibration
+        A network with all that belongs to it, and its operating points.
+    intensity
+        ``(n, n_points)`` raw spectra on the run's source axis that become the self-test vectors.
+    out, name, version
+        As for `pack`, which also tells the errors.
+    """
     if not NAME.match(name):
         raise ConfigurationError(f"a model's name is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
     if version < 1:
         raise ConfigurationError(f"a version is at least 1, got {version}")
-    calibration = read_calibration(run.calibration_path)
     segments = export_segments(run.network)
-    vectors = _selftest(run, data, spectra_per_class)
+    vectors = _selftest(run, intensity)
     files = {segment.info.file: segment.data for segment in segments}
     files[WEIGHTS] = save_weights(run.network)
     files[SELFTEST] = _npz(vectors)
@@ -107,18 +124,23 @@ def pack(
     return written[0]
 
 
-def _selftest(run: Run, data: Path | str, per_class: int) -> dict[str, NDArray[Any]]:
-    """Raw spectra of every class, and what torch says of them at every exit."""
+def _examples(run: Run, data: Path | str, per_class: int) -> NDArray[Any]:
+    """Raw spectra of every class from the calibration split."""
     intensity, labels, axis = run.read_part(data, Holdout.CALIBRATION)
     if axis != run.source_axis:
         raise ConfigurationError(
             "self-test vectors come from the file that the run was trained on; this one has another axis"
         )
     rows = np.concatenate([np.flatnonzero(labels == label)[:per_class] for label in np.unique(labels)])
-    spectra = run.pipeline.bind(axis)(intensity[rows])
+    return np.asarray(intensity[rows])
+
+
+def _selftest(run: Run, intensity: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Raw spectra, and what torch says of them at every exit."""
+    spectra = run.pipeline.bind(run.source_axis)(intensity)
     with torch.no_grad():
         outputs = run.network(torch.from_numpy(spectra)[:, None], HARD)
-    return {"intensity": intensity[rows], "logits": torch.stack(outputs.logits).numpy()}
+    return {"intensity": intensity, "logits": torch.stack(outputs.logits).numpy()}
 
 
 def _npz(arrays: dict[str, NDArray[Any]]) -> bytes:

@@ -1,0 +1,352 @@
+"""The early-exit network as a scikit-learn classifier: in memory, in a `Pipeline`, in a `GridSearchCV`.
+
+Legend: n spectra, L features (points of a spectrum), C classes, E exits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset
+
+from specnet import __version__
+from specnet.calibration import CachedLogits, calibrate
+from specnet.datasets.splits import stratified_folds
+from specnet.errors import ConfigurationError, DatasetError
+from specnet.exits import NEVER, ExitPolicy, Routing, route
+from specnet.nn import HARD, SpecNet, create_model
+from specnet.preprocessing import BoundPipeline, Pipeline, Resample, pipeline_preset
+from specnet.spectra import Quantity, SpectralAxis
+from specnet.training.config import TrainConfig
+from specnet.training.linear import fit_linear_exit
+from specnet.training.loop import train_network
+from specnet.training.run import Run
+
+SHORTEST = 8
+"""Points that a network needs for a stage of any use; shorter spectra are interpolated to as many."""
+FEWEST_CALIBRATION = 8
+"""Below this number of calibration spectra a temperature or threshold would be chance; none is fitted then."""
+BATCH = 512
+
+
+class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Early-exit network on spectra, trained, calibrated and deciding as the device would.
+
+    Parameters
+    ----------
+    preset
+        Size of the network, see `specnet.list_models`.
+    axis
+        Spectral axis of the columns of X: a `SpectralAxis`, or ``(n_features,)`` values of `quantity` in `unit`. None
+        when it is not known.
+    quantity, unit
+        What `axis` is when it is an array, see `SpectralAxis`.
+    preprocessing
+        Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`. ``"auto"`` follows the axis; without an
+        axis it leaves the features as they are, because an earlier step of a pipeline may have prepared them.
+    epochs, batch_size, learning_rate, augmentation, adaptive, active_target
+        See `specnet.training.TrainConfig`; 0 epochs means as many as the data need.
+    calibration_share
+        Share of the spectra on which temperatures and thresholds are fitted, 0.1 to 0.5; whole groups, and alike in
+        classes. When fewer than `FEWEST_CALIBRATION` would come out, or a class would lose all its training spectra,
+        all spectra are trained on and all of them run to the last exit.
+    budget
+        Largest mean cost of a spectrum: a share of the full network (up to 1) or a number of multiply-accumulates. None
+        takes the cheapest operating point within 0.3 points of the best.
+    random_state
+        Seed or `numpy.random.RandomState` of initialisation, order, augmentation and split.
+
+    Attributes
+    ----------
+    classes_ : NDArray
+        ``(C,)`` labels.
+    run_ : specnet.training.Run
+        Network, preprocessing and axis.
+    policy_ : specnet.exits.ExitPolicy
+        Temperatures, combiner and thresholds.
+    calibration_ : specnet.calibration.Calibration or None
+        All operating points; None when there were too few spectra to calibrate on.
+    n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(n_class=3, return_X_y=True)
+    >>> SpecNetClassifier(preset="nano", epochs=2, random_state=0).fit(X, y).predict(X[:3])
+    array([0, 1, 2])
+    """
+
+    def __init__(
+        self,
+        preset: str = "small",
+        *,
+        axis: Any = None,
+        quantity: str = "channel",
+        unit: str = "",
+        preprocessing: str = "auto",
+        epochs: int = 0,
+        batch_size: int = 64,
+        learning_rate: float = 3e-3,
+        augmentation: str = "light",
+        adaptive: bool = True,
+        active_target: float = 0.35,
+        calibration_share: float = 0.2,
+        budget: float | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.preset = preset
+        self.axis = axis
+        self.quantity = quantity
+        self.unit = unit
+        self.preprocessing = preprocessing
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.augmentation = augmentation
+        self.adaptive = adaptive
+        self.active_target = active_target
+        self.calibration_share = calibration_share
+        self.budget = budget
+        self.random_state = random_state
+
+    def fit(self, X: ArrayLike, y: ArrayLike, groups: ArrayLike | None = None) -> Self:
+        """Train and calibrate.
+
+        Parameters
+        ----------
+        X
+            ``(n, L)`` intensities.
+        y
+            ``(n,)`` labels of any kind, at least two classes. There are no sample weights.
+        groups
+            ``(n,)`` physical sample of each spectrum; none is split between training and calibration.
+
+        Raises
+        ------
+        ValueError
+            When X and y are not what scikit-learn calls valid.
+        SpecnetError
+            When the spectra, the axis or a parameter cannot be used.
+        """
+        intensity, y = validate_data(
+            self, X, y, dtype=(np.float32, np.float64), ensure_min_samples=2, ensure_min_features=2
+        )
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"a classifier needs at least 2 classes, all {len(labels)} labels are of 1 class")
+        numbers = None if groups is None else _group_numbers(groups, len(labels))
+        axis = self._axis(intensity.shape[1])
+        config = self._config()
+        pipeline = _pipeline(config.preprocessing, axis)
+        bound = pipeline.bind(axis)
+        spectra = _preprocess(bound, intensity)
+        training, held = _split(labels, numbers, self.calibration_share, config.seed)
+        config = config.for_spectra(len(training))
+        # exits and augmentation expect deviations of about one, which preprocessing other than "none" sees to
+        scale = _spread(spectra[training]) if config.preprocessing == "none" else 1.0
+        with _own_randomness(config.seed):
+            network = create_model(
+                config.preset,
+                n_points=bound.axis.n_points,
+                n_classes=len(self.classes_),
+                adaptive=config.adaptive,
+            )
+            scaled, known = spectra[training] / np.float32(scale), labels[training].astype(np.int64)
+            fit_linear_exit(
+                network.exit0, scaled, known, None if numbers is None else numbers[training], seed=config.seed
+            )
+            data = TensorDataset(torch.from_numpy(scaled), torch.from_numpy(known))
+            progress = train_network(network, cast("Dataset[tuple[Tensor, Tensor]]", data), config)
+        _absorb_scale(network, scale)
+        self.run_ = Run(
+            path=Path("specnet"),
+            network=network.eval(),
+            pipeline=pipeline,
+            axis=bound.axis,
+            source_axis=axis,
+            classes=tuple(str(label) for label in self.classes_),
+            config=config,
+            split_by="spectrum" if groups is None else "group",
+            split_origin=f"{len(held)} of {len(labels)} spectra are for calibration",
+            intensity_unit="",
+            provenance={"specnet": __version__, "n_train": len(training), "history": progress.history},
+        )
+        self._calibrate(spectra[held], labels[held])
+        examples = [np.flatnonzero(labels == label)[0] for label in range(len(self.classes_))]
+        self._selftest = np.array(intensity[examples], dtype=np.float32)
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Labels ``(n,)``, each from the exit where the spectrum left."""
+        probabilities = self.predict_proba(X)
+        answers: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return answers
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities ``(n, C)`` at the exit where the spectrum left."""
+        probabilities = self._route(X)[0].probabilities.astype(np.float64)
+        normalised: NDArray[np.float64] = probabilities / probabilities.sum(axis=1, keepdims=True)
+        return normalised
+
+    def predict_exits(self, X: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Exit ``(n,)`` where each spectrum leaves and the multiply-accumulates ``(n,)`` executed until then."""
+        routing, macs = self._route(X)
+        return routing.exit_index, macs[routing.exit_index, np.arange(len(routing.exit_index))]
+
+    def save_bundle(self, path: Path | str, *, name: str = "specnet", version: int = 1) -> Path:
+        """Write what a device runs; labels become text.
+
+        Raises
+        ------
+        ConfigurationError
+            When there were too few spectra to calibrate on, or for an invalid name or version.
+        BundleIntegrityError
+            When torch and ONNX Runtime disagree: nothing is written.
+        """
+        from specnet.packing import assemble
+
+        check_is_fitted(self)
+        if self.calibration_ is None:
+            raise ConfigurationError(
+                f"a bundle needs a calibrated network; fewer than {FEWEST_CALIBRATION} spectra were left for that"
+            )
+        assemble(self.run_, self.calibration_, self._selftest, path, name=name, version=version)
+        return Path(path)
+
+    def _config(self) -> TrainConfig:
+        preprocessing = "none" if self.preprocessing == "auto" and self.axis is None else self.preprocessing
+        return TrainConfig(
+            preset=self.preset,
+            preprocessing=preprocessing,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            augmentation=self.augmentation,
+            adaptive=self.adaptive,
+            active_target=self.active_target,
+            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+        )
+
+    def _axis(self, n_points: int) -> SpectralAxis:
+        if self.axis is None:
+            return SpectralAxis.channels(n_points)
+        if isinstance(self.axis, SpectralAxis):
+            return self.axis
+        return SpectralAxis(np.asarray(self.axis, dtype=np.float64), Quantity(self.quantity), self.unit)
+
+    def _calibrate(self, spectra: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+        n_exits = self.run_.network.n_exits
+        self.calibration_ = None
+        self.policy_ = ExitPolicy(temperatures=(1.0,) * n_exits, thresholds=(NEVER,) * n_exits)
+        if len(labels):
+            logits, macs = self._exits(spectra)
+            cached = CachedLogits(logits, labels.astype(np.int64), macs, self.run_.network.static_macs())
+            self.calibration_ = calibrate(cached, budget=self.budget)
+            self.policy_ = self.calibration_.policy
+
+    def _route(self, X: ArrayLike) -> tuple[Routing, NDArray[np.int64]]:
+        check_is_fitted(self)
+        intensity = validate_data(self, X, dtype=(np.float32, np.float64), reset=False)
+        logits, macs = self._exits(_preprocess(self.run_.pipeline.bind(self.run_.source_axis), intensity))
+        return route(self.policy_, logits), macs
+
+    def _exits(self, spectra: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Logits ``(E, n, C)`` and executed multiply-accumulates ``(E, n)`` of preprocessed spectra.
+
+        In double precision: what single precision rounds depends on how many spectra are judged at once.
+        """
+        network = deepcopy(self.run_.network).double()
+        logits, depths = [], []
+        with torch.no_grad():
+            for start in range(0, len(spectra), BATCH):
+                outputs = network(torch.from_numpy(spectra[start : start + BATCH]).double()[:, None], HARD)
+                logits.append(torch.stack(outputs.logits).float().numpy())
+                depths.append([depth.to(torch.uint8).numpy() for depth in outputs.depths])
+        joined = [np.concatenate(parts) for parts in zip(*depths, strict=True)]
+        return np.concatenate(logits, axis=1), self.run_.executed_macs(joined)
+
+
+def _pipeline(name: str, axis: SpectralAxis) -> Pipeline:
+    """Preset for the axis; spectra of a few points are interpolated to more."""
+    if axis.n_points >= SHORTEST:
+        return pipeline_preset(name, axis)
+    fine = np.linspace(axis.values[0], axis.values[-1], SHORTEST)
+    finer = SpectralAxis(fine, axis.quantity, axis.unit)
+    rest = [step for step in pipeline_preset(name, finer).steps if not isinstance(step, Resample)]
+    return Pipeline((Resample.uniform(finer), *rest))
+
+
+def _preprocess(bound: BoundPipeline, spectra: NDArray[Any]) -> NDArray[np.float32]:
+    """Preprocessed spectra. On an axis that is not known, features may well be zero all together."""
+    if bound.axis.quantity is not Quantity.CHANNEL:
+        return bound(spectra)
+    result = np.zeros((len(spectra), bound.axis.n_points), dtype=np.float32)
+    rows = spectra.any(axis=1)
+    if rows.any():
+        result[rows] = bound(spectra[rows])
+    return result
+
+
+def _split(
+    labels: NDArray[np.int64], groups: NDArray[np.int64] | None, share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows for training and for calibration; the latter are none where a sensible choice is not possible."""
+    if not 0.1 <= share <= 0.5:
+        raise ConfigurationError(f"calibration_share is from 0.1 to 0.5, got {share}")
+    everything = np.arange(len(labels))
+    units = everything if groups is None else groups
+    try:
+        folds = stratified_folds(labels, units, seed=seed, n_folds=round(1 / share))
+    except DatasetError:  # fewer groups, or spectra of every class, than folds
+        return everything, everything[:0]
+    for fold in np.unique(folds):
+        training, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        if len(held) >= FEWEST_CALIBRATION and len(np.unique(labels[training])) == labels.max() + 1:
+            return training, held
+    return everything, everything[:0]
+
+
+def _group_numbers(groups: ArrayLike, n_spectra: int) -> NDArray[np.int64]:
+    values = np.asarray(groups)
+    if values.shape != (n_spectra,):
+        raise DatasetError(f"groups has shape {values.shape}, expected ({n_spectra},), one group a spectrum")
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+
+
+def _spread(spectra: NDArray[np.float32]) -> float:
+    """Mean deviation from the mean spectrum (root of squares); 1 when all spectra are the same."""
+    return float(np.sqrt(spectra.var(axis=0, dtype=np.float64).mean())) or 1.0
+
+
+@torch.no_grad()
+def _absorb_scale(network: SpecNet, scale: float) -> None:
+    """Make a network that was trained on spectra divided by `scale` answer the same for spectra as they are."""
+    network.exit0.weight /= scale
+    network.stem.weight /= scale
+
+
+@contextmanager
+def _own_randomness(seed: int) -> Iterator[None]:
+    """Seed torch and make it deterministic; the caller's state is restored."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic)
