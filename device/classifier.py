@@ -29,6 +29,8 @@ class LocalAnswer:
         The answer of the deepest exit that was run.
     confident
         True when that exit's score reached its threshold, or when it is the last one: the answer is final.
+    known
+        False when the spectrum looks like no known class; the label is then the one that it resembles most.
     macs
         Multiply-accumulates really executed.
     segment_us
@@ -51,6 +53,7 @@ class LocalAnswer:
     total_us: float
     features: Float32 | None
     state: Float32
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -158,4 +161,5 @@ class LocalClassifier:
             total_us=(time.perf_counter() - started) * 1e6,
             features=None if index == manifest.n_stages else features[0],
             state=state[0],
+            known=bool(decision.known[0]),
         )

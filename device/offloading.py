@@ -57,7 +57,9 @@ class RequestMaker:
             split=split,
             features=encode_features(self._manifest.codecs[str(split)], answer.features),
             state=answer.state.astype("<f4").tobytes(),
-            provisional=Provisional(label=answer.label, probability=answer.probability, exit_index=answer.exit_index),
+            provisional=Provisional(
+                label=answer.label, probability=answer.probability, exit_index=answer.exit_index, known=answer.known
+            ),
             audit=audit,
             deadline_ms=0 if audit else self._deadline_ms,
         )
@@ -74,5 +76,6 @@ class RequestMaker:
             local_us=answer.total_us,
             payload_bytes=len(payload),
             acquired=acquired,
+            known=answer.known,
         )
         return pending, self._topics.offload(bundle_id, split), payload

@@ -44,6 +44,7 @@ class PendingRequest(msgspec.Struct, frozen=True, kw_only=True):
     local_us: float
     payload_bytes: int
     acquired: float
+    known: bool = True
 
     @property
     def key(self) -> tuple[int, int]:

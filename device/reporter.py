@@ -61,7 +61,9 @@ class Reporter:
         self.counters["local"] += 1
         record = {
             "type": "answer",
-            **self._answer_fields(sequence, answer.label, answer.class_name, answer.probability, answer.exit_index),
+            **self._answer_fields(
+                sequence, answer.label, answer.class_name, answer.probability, answer.exit_index, answer.known
+            ),
             **_provenance("device", final=True),
             "macs": answer.macs,
             "gateway_macs": 0,
@@ -82,7 +84,9 @@ class Reporter:
         same_model = request.bundle == self._bundle
         name = self._classes[result.label] if same_model else ""
         changes = {
-            **self._answer_fields(request.sequence, result.label, name, result.probability, result.exit_index),
+            **self._answer_fields(
+                request.sequence, result.label, name, result.probability, result.exit_index, result.known
+            ),
             **_provenance("gateway", final=True),
             "own_label": request.label,
             "own_class": request.class_name,
@@ -135,7 +139,12 @@ class Reporter:
         return {
             "type": kind,
             **self._answer_fields(
-                request.sequence, request.label, request.class_name, request.probability, request.exit_index
+                request.sequence,
+                request.label,
+                request.class_name,
+                request.probability,
+                request.exit_index,
+                request.known,
             ),
             "boot": request.boot,
             "macs": request.macs,
@@ -148,7 +157,7 @@ class Reporter:
         }
 
     def _answer_fields(
-        self, sequence: int, label: int, class_name: str, probability: float, exit_index: int
+        self, sequence: int, label: int, class_name: str, probability: float, exit_index: int, known: bool
     ) -> dict[str, Any]:
         return {
             "device": self._device,
@@ -158,6 +167,7 @@ class Reporter:
             "class": class_name,
             "probability": round(min(probability, 1.0), 6),
             "exit": exit_index,
+            "known": known,
         }
 
     def _publish(self, record: dict[str, Any], bundle: str) -> None:
@@ -177,6 +187,7 @@ class Reporter:
                 final=record["final"],
                 source=record["source"],
                 flags=tuple(record["flags"]),
+                known=record["known"],
             )
         )
 

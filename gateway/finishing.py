@@ -19,13 +19,17 @@ from specnet.runtime import SegmentOutput
 
 @dataclass(frozen=True)
 class Answer:
-    """What an exit says of one request; `macs` were executed here, `compute_s` since the batch began."""
+    """What an exit says of one request; `macs` were executed here, `compute_s` since the batch began.
+
+    `known` is false when the spectrum looks like no known class.
+    """
 
     label: int
     probability: float
     exit_index: int
     macs: int
     compute_s: float
+    known: bool = True
 
 
 def finish(
@@ -73,7 +77,8 @@ def finish(
             label = int(probabilities.argmax())
             # exp of a log-probability rounds to a hair over one
             probability = min(1.0, float(probabilities[label]))
-            yield waiting[row], Answer(label, probability, index, int(macs[row]), elapsed)
+            known = bool(decision.known[row])
+            yield waiting[row], Answer(label, probability, index, int(macs[row]), elapsed, known)
         stay = np.flatnonzero(~decision.leave)
         if not stay.size:
             return

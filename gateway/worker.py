@@ -141,6 +141,7 @@ class BatchWorker:
             probability=answer.probability,
             exit_index=answer.exit_index,
             macs=answer.macs,
+            known=answer.known,
             queue_ms=1e3 * max(0.0, began - work.arrived),
             compute_ms=1e3 * answer.compute_s,
             gateway=self._gateway,

@@ -299,6 +299,10 @@ def _validate(manifest: Manifest) -> None:
         raise BundleError(
             f"the bundle has {exits} segments (at least 2 expected), its exit policies have {found} exits"
         )
+    # a device may work at one operating point and the gateway at another, with the state of the first
+    sizes = sorted({policy.state_size(len(manifest.classes)) for policy in policies})
+    if len(sizes) != 1:
+        raise BundleError(f"all exit policies of a bundle share one state, these have {sizes} numbers")
     if len(manifest.classes) < 2 or len(set(manifest.classes)) != len(manifest.classes):
         raise BundleError(f"a classifier has at least two different classes, got {list(manifest.classes)[:5]}")
     if bad := [file for file in manifest.files if not _FILE_NAME.match(file) or file == MANIFEST]:

@@ -158,7 +158,9 @@ def self_test(runner: Runner) -> float:
 class Prediction:
     """Answers for n spectra.
 
-    Labels ``(n,)`` index into `classes`; probabilities ``(n, C)``; exit ``(n,)``; executed MACs ``(n,)``.
+    Labels ``(n,)`` index into `classes`; probabilities ``(n, C)``; exit ``(n,)``; executed MACs ``(n,)``; known
+    ``(n,)``, false where the policy's reject rule finds that a spectrum looks like no known class (the label is then
+    the class that it resembles most).
     """
 
     classes: tuple[str, ...]
@@ -166,6 +168,7 @@ class Prediction:
     probabilities: Float32
     exit_index: NDArray[np.int64]
     macs: NDArray[np.int64]
+    known: NDArray[np.bool_]
 
     @property
     def names(self) -> list[str]:
@@ -223,7 +226,7 @@ class Predictor:
             raise SpectrumError("got no spectra, expected at least one")
         return Prediction(
             self.bundle.manifest.classes,
-            *(np.concatenate([block[part] for block in blocks]) for part in range(4)),
+            *(np.concatenate([block[part] for block in blocks]) for part in range(5)),
         )
 
     def _axis(self, axis: SpectralAxis | ArrayLike | None) -> SpectralAxis:
@@ -239,6 +242,7 @@ class Predictor:
         probabilities = np.zeros((n, n_classes), dtype=np.float32)
         exit_index = np.zeros(n, dtype=np.int64)
         macs = np.zeros(n, dtype=np.int64)
+        known = np.ones(n, dtype=np.bool_)
         rows = np.arange(n)
         features, state = spectra[..., np.newaxis], self.policy.initial_state(n, n_classes)
         for index, segment in enumerate(self.bundle.manifest.segments):
@@ -247,12 +251,13 @@ class Predictor:
             decision = self.policy.decide(index, output.logits, state)
             leaving = rows[decision.leave]
             probabilities[leaving], exit_index[leaving] = decision.probabilities[decision.leave], index
+            known[leaving] = decision.known[decision.leave]
             stay = ~decision.leave
             if not stay.any():
                 break
             rows, state = rows[stay], decision.state[stay]
             features = (features if output.features is None else output.features)[stay]
-        return probabilities.argmax(axis=1), probabilities, exit_index, macs
+        return probabilities.argmax(axis=1), probabilities, exit_index, macs, known
 
 
 def load_bundle(path: Path | str, *, threads: int = 1, check: bool = True) -> Predictor:

@@ -44,15 +44,26 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     prediction = predictor.predict(spectra.intensity, spectra.axis)
     best = prediction.probabilities.max(axis=1)
     answers = [
-        {"index": index, "class": name, "probability": round(float(p), 6), "exit": int(k), "macs": int(macs)}
-        for index, (name, p, k, macs) in enumerate(
-            zip(prediction.names, best, prediction.exit_index, prediction.macs, strict=True)
+        {
+            "index": index,
+            "class": name,
+            "probability": round(float(p), 6),
+            "exit": int(k),
+            "macs": int(macs),
+            "known": bool(known),
+        }
+        for index, (name, p, k, macs, known) in enumerate(
+            zip(prediction.names, best, prediction.exit_index, prediction.macs, prediction.known, strict=True)
         )
     ]
-    rows = [(a["index"], a["class"], f"{a['probability']:.3f}", a["exit"], f"{a['macs']:,}") for a in answers[:SHOWN]]
+    rows = [
+        (a["index"], _shown_class(a), f"{a['probability']:.3f}", a["exit"], f"{a['macs']:,}") for a in answers[:SHOWN]
+    ]
     table("", ("spectrum", "class", "probability", "exit", "MACs"), rows)
     if len(answers) > SHOWN:
         say(f"... and {len(answers) - SHOWN} more (--json has all)")
+    if unknown := int((~prediction.known).sum()):
+        say(f"{unknown} of {len(answers)} look like no known class; what they resemble most is in brackets")
     document: dict[str, Any] = {"n": len(answers), "mean_macs": float(prediction.macs.mean()), "answers": answers}
     if spectra.labels is not None:
         truth = [spectra.class_names[label] if label >= 0 else "" for label in spectra.labels]
@@ -62,6 +73,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             document["accuracy"] = float(right[known].mean())
             say(f"accuracy {document['accuracy']:.2%} on {int(known.sum())} spectra whose label the model knows")
     return document
+
+
+def _shown_class(answer: dict[str, Any]) -> str:
+    return str(answer["class"]) if answer["known"] else f"unknown ({answer['class']})"
 
 
 def _read(path: Path, axis: SpectralAxis) -> Any:

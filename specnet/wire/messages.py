@@ -21,6 +21,9 @@ from specnet.wire.topics import MAX_SPLIT, NAME
 PROTOCOL_VERSION = 1
 MAX_PAYLOAD_BYTES = 262_144
 MAX_CLASSES = 65_536
+MAX_STATE = 3 * MAX_CLASSES + 2
+"""Numbers of the longest running state of an exit policy."""
+MAX_STATE_VALUE = 1e30
 MAX_TEXT = 500
 MAX_LIST = 64
 MAX_COUNTER = 2**53 - 1
@@ -36,11 +39,12 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Provisional(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The device's own deepest answer, valid until the gateway's: class index, its probability, exit."""
+    """The device's own deepest answer, valid until the gateway's: class index, its probability, exit, known or not."""
 
     label: int
     probability: float
     exit_index: int
+    known: bool = True
 
     def __post_init__(self) -> None:
         _check_answer(self.label, self.probability, self.exit_index)
@@ -58,7 +62,7 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
     features
         Input of segment ``split + 1``.
     state
-        Running state of the exit policy's combiner, little-endian float32.
+        Running state of the exit policy, little-endian float32.
     provisional
         The device's answer so far; None when it has run no exit.
     audit
@@ -85,8 +89,8 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
         _check_counters(boot=self.boot, sequence=self.sequence, deadline_ms=self.deadline_ms)
         _require(0 <= self.split <= MAX_SPLIT, f"split is 0 to {MAX_SPLIT}, got {self.split}")
         _require(
-            len(self.state) % 4 == 0 and len(self.state) <= 4 * MAX_CLASSES,
-            f"state has {len(self.state)} bytes, expected a multiple of 4 up to {4 * MAX_CLASSES}",
+            len(self.state) % 4 == 0 and len(self.state) <= 4 * MAX_STATE,
+            f"state has {len(self.state)} bytes, expected a multiple of 4 up to {4 * MAX_STATE}",
         )
 
     @property
@@ -95,19 +99,28 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
         return request_id(self.device, self.boot, self.sequence)
 
     def state_array(self, size: int) -> NDArray[np.float32]:
-        """Return the combiner's state ``(size,)``; `WireError` when it has another length or is not finite."""
+        """Return the exit policy's state ``(size,)``.
+
+        Raises
+        ------
+        WireError
+            When it has another length, is not finite, or is so large that it would overflow on the way.
+        """
         state = np.frombuffer(self.state, dtype="<f4")
         if state.size != size or not np.isfinite(state).all():
             raise WireError(
                 f"exit state has {state.size} numbers (finite: {np.isfinite(state).all()}), expected {size}"
             )
+        if size and np.abs(state).max() > MAX_STATE_VALUE:
+            raise WireError(f"exit state reaches {np.abs(state).max():.3g}, at most {MAX_STATE_VALUE:g} is accepted")
         return state.astype(np.float32)
 
 
 class Result(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The gateway's final answer to one request, or the reason why there will be none (`error`).
 
-    `error` is ``""`` for an answer; then `label`, `probability` and `exit_index` hold it. An error is final too:
+    `error` is ``""`` for an answer; then `label`, `probability`, `exit_index` and `known` hold it; `known` is false for
+    a spectrum that looks like no known class, whose label is the class that it resembles most. An error is final too:
     the device's own answer stands. `macs` were executed on the gateway, `queue_ms` and `compute_ms` spent there.
     """
 
@@ -123,6 +136,7 @@ class Result(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     compute_ms: float = 0.0
     gateway: str = ""
     error: str = ""
+    known: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -153,6 +167,8 @@ class Answer(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Who found it: ``device`` or ``gateway``.
     flags
         Remarks, such as ``dropped`` or ``gateway_error``.
+    known
+        False for a spectrum that looks like no known class; `label` is then the class that it resembles most.
     """
 
     device: str
@@ -166,6 +182,7 @@ class Answer(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     final: bool
     source: str
     flags: tuple[str, ...] = ()
+    known: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -107,7 +107,7 @@ def test_a_gateway_that_continues_gives_the_answer_of_the_whole_network(
     table = read_spectra(trained.data)
     spectra = bundle.pipeline.bind(table.axis)(table.intensity[::40])
     whole, _ = segments.run_all(spectra)
-    policy = msgspec.structs.replace(manifest.policy, thresholds=(NEVER,) * 4)
+    policy = ExitPolicy(temperatures=manifest.policy.temperatures, thresholds=(NEVER,) * 4)
     for row, spectrum in enumerate(spectra):
         features, state = spectrum[None, :, None], policy.initial_state(1, 6)
         for index in range(4):
