@@ -24,7 +24,10 @@ MAX_CHUNK_BYTES = 256 * 2**20
 MAX_COLUMNS = 256
 MAX_TEXT = 65_536
 
+MAX_BANDS = 5_000_000
+
 FOLDS_DATASET = "group_kfold_5"
+BANDS_GROUP = "substances"
 
 COLUMN_UNITS = {"laser_nm": "nm", "integration_time": "ms"}
 """Units of well-known columns of ``samples/``."""

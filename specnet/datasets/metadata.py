@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specnet.datasets import layout
+from specnet.datasets.bands import SubstanceBands
 from specnet.datasets.columns import read_codes, read_column, read_labels, read_number, read_text
 from specnet.datasets.layout import child, refuse, text_attribute
 from specnet.datasets.table import INTENSITY_DTYPES, Holdout, Instrument, ProcessStep
+from specnet.errors import DatasetError
 from specnet.spectra import MAX_POINTS, Quantity, SpectralAxis
 
 
@@ -74,6 +76,7 @@ class Metadata:
     instrument: Instrument
     provenance: Mapping[str, str]
     processing: tuple[ProcessStep, ...]
+    bands: SubstanceBands | None
 
 
 def find_entry(file: h5py.File, path: Path) -> h5py.Group:
@@ -131,6 +134,7 @@ def read_metadata(entry: h5py.Group, signal: SignalData, path: Path) -> Metadata
         instrument=_read_instrument(entry, path),
         provenance=_read_provenance(entry, path),
         processing=_read_processing(entry, path),
+        bands=_read_bands(entry, len(class_names), path),
     )
 
 
@@ -225,3 +229,22 @@ def _read_processing(entry: h5py.Group, path: Path) -> tuple[ProcessStep, ...]:
         fields = {name: read_text(group, name, path) for name in ("program", "version", "parameters")}
         steps.append(ProcessStep(**fields))
     return tuple(steps)
+
+
+def _read_bands(entry: h5py.Group, n_classes: int, path: Path) -> SubstanceBands | None:
+    group = _group(entry, layout.BANDS_GROUP, path)
+    dataset = None if group is None else child(group, "label", path)
+    # another program's group of this name is no mistake
+    if group is None or not isinstance(dataset, h5py.Dataset) or dataset.ndim != 1:
+        return None
+    n_bands = int(dataset.shape[0])
+    if n_bands > layout.MAX_BANDS:
+        refuse(path, f"announces {n_bands} bands of substances, the limit is {layout.MAX_BANDS}")
+    columns = {name: read_column(group, name, n_bands, path) for name in ("label", "position", "height", "width")}
+    try:
+        bands = SubstanceBands(**columns)
+    except DatasetError as error:
+        refuse(path, str(error))
+    if n_bands and bands.label.max() >= n_classes:
+        refuse(path, f"bands are of {bands.label.max() + 1} classes, the labels have {n_classes}")
+    return bands

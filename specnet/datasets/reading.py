@@ -32,7 +32,7 @@ class SpectraFile:
     Attributes
     ----------
     axis, labels, class_names, columns, holdout, group_by, split_seed, intensity_unit, title, experiment_type,
-    instrument, provenance, processing
+    instrument, provenance, processing, bands
         As in `SpectraTable`.
     folds
         ``(n_spectra,)`` int8 fold number of the stored five-fold split by group; None when there is none.
@@ -66,7 +66,7 @@ class SpectraFile:
             meta.folds,
         )
         self.title, self.experiment_type, self.instrument = meta.title, meta.experiment_type, meta.instrument
-        self.provenance, self.processing = meta.provenance, meta.processing
+        self.provenance, self.processing, self.bands = meta.provenance, meta.processing, meta.bands
         self.intensity_unit = self._signal.unit
         self.n_spectra, self.n_points = self._signal.n_spectra, self.axis.n_points
         self.dtype = self._signal.dtype
@@ -158,6 +158,7 @@ def read_spectra(path: Path | str) -> SpectraTable:
             instrument=file.instrument,
             provenance=file.provenance,
             processing=file.processing,
+            bands=file.bands,
         )
 
 

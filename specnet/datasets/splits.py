@@ -91,6 +91,22 @@ def find_groups(table: SpectraTable) -> str:
     return next((name for name in candidates if name in table.columns), "")
 
 
+def describe_split(table: SpectraTable) -> str:
+    """Say what is kept apart in a split: the column of its groups, and whether the test part has its own instruments.
+
+    Empty when spectra stand for themselves. Instruments that took test spectra and no others are a harder test than
+    groups alone, and a user wants to know which of the two a number comes from.
+    """
+    apart = [table.group_by] if table.group_by else []
+    instruments = table.columns.get("instrument_id")
+    if instruments is not None and table.holdout is not None:
+        tested = np.unique(instruments[table.holdout == Holdout.TEST])
+        known = np.unique(instruments[table.holdout != Holdout.TEST])
+        if tested.size and known.size and not np.isin(tested, known).any() and table.group_by != "instrument_id":
+            apart.append("instrument_id (test part)")
+    return " and ".join(apart)
+
+
 def ensure_holdout(table: SpectraTable, *, seed: int) -> tuple[SpectraTable, str]:
     """Make sure that a table has all three parts, and say in a sentence where they come from.
 
@@ -107,7 +123,7 @@ def ensure_holdout(table: SpectraTable, *, seed: int) -> tuple[SpectraTable, str
         raise DatasetError("these spectra have no labels, so they cannot be split by class")
     present = set() if table.holdout is None else {Holdout(value) for value in np.unique(table.holdout)}
     if present == set(Holdout):
-        return table, f"the file's own split{_grouping(table.group_by)}"
+        return table, f"the file's own split{_grouping(describe_split(table))}"
     if table.holdout is not None and present == {Holdout.TRAIN, Holdout.TEST}:
         return _add_calibration(table, table.holdout, labels, seed)
     group_by = find_groups(table)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from specnet.datasets.bands import SubstanceBands
 from specnet.errors import DatasetError, SpectrumError
 from specnet.spectra import SpectralAxis
 
@@ -103,6 +104,8 @@ class SpectraTable:
         source_url, doi, license, sha256, command, ...
     processing
         Steps applied to the intensities, first to last.
+    bands
+        True bands of the classes, where they are known (simulated spectra).
 
     Raises
     ------
@@ -126,6 +129,7 @@ class SpectraTable:
     instrument: Instrument = Instrument()
     provenance: Mapping[str, str] = field(default_factory=dict)
     processing: tuple[ProcessStep, ...] = ()
+    bands: SubstanceBands | None = None
 
     def __post_init__(self) -> None:
         intensity = check_table_intensity(self.intensity, self.axis)
@@ -138,6 +142,8 @@ class SpectraTable:
             raise DatasetError(
                 f"split by {self.group_by!r}, which is no column; columns: {', '.join(columns) or 'none'}"
             )
+        if self.bands is not None and self.bands.label.size and self.bands.label.max() >= len(names):
+            raise DatasetError(f"bands are of {self.bands.label.max() + 1} classes, there are {len(names)}")
         for key, value in self.provenance.items():
             if not (isinstance(key, str) and isinstance(value, str)):
                 raise DatasetError(f"provenance is text by name, got {key!r}: {value!r}")

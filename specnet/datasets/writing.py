@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import specnet
 from specnet.datasets import layout
+from specnet.datasets.bands import SubstanceBands
 from specnet.datasets.splits import N_FOLDS, find_groups, stratified_folds
 from specnet.datasets.table import UNLABELLED, UNLABELLED_NAME, Holdout, Instrument, ProcessStep, SpectraTable
 from specnet.errors import DatasetError
@@ -64,6 +65,8 @@ def _fill(path: Path, table: SpectraTable, progress: Progress | None) -> None:
         _write_instrument(_group(entry, "instrument", "NXinstrument"), table.instrument)
         for number, step in enumerate(table.processing, start=1):
             _write_process(_group(entry, f"process_{number}", "NXprocess"), step, number)
+        if table.bands is not None:
+            _write_bands(_group(entry, layout.BANDS_GROUP, "NXcollection"), table.bands, table.axis.unit)
         _write_texts(_group(entry, "provenance", "NXcollection"), table.provenance)
 
 
@@ -159,6 +162,13 @@ def _write_instrument(group: h5py.Group, instrument: Instrument) -> None:
         beam = _group(group, "beam_incident", "NXbeam")
         beam["wavelength"] = float(instrument.laser_nm)
         beam["wavelength"].attrs["units"] = "nm"
+
+
+def _write_bands(group: h5py.Group, bands: SubstanceBands, unit: str) -> None:
+    _column(group, "label", bands.label, np.int32)
+    for name, values in (("position", bands.position), ("height", bands.height), ("width", bands.width)):
+        column = _column(group, name, values, np.float64)
+        column.attrs["units"] = "1" if name == "height" else unit
 
 
 def _write_process(group: h5py.Group, step: ProcessStep, number: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from specnet.datasets.simulation.detector import Detector
 from specnet.datasets.simulation.peaks import Bands, Floats
 
 LASER_NM = 785.0
+N_BENDS = 3
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class SimulatedInstrument:
         ``(n_points,)`` relative sensitivity: filter edge, quantum efficiency, ripple.
     detector
         Camera and converter.
+    bend_cm
+        ``(3,)`` what the error has of sine waves with 1/2, 1 and 3/2 periods over the axis, 1/cm: what is left of a
+        diffraction grating's curved scale after a calibration with two lines.
     """
 
     name: str
@@ -39,6 +43,7 @@ class SimulatedInstrument:
     resolution_cm: float
     response: NDArray[np.float32]
     detector: Detector
+    bend_cm: NDArray[np.float64] = field(default_factory=lambda: np.zeros(N_BENDS))
 
 
 def draw_instrument(
@@ -49,9 +54,10 @@ def draw_instrument(
     offset_cm: float,
     stretch_cm: float,
     resolution_cm: tuple[float, float],
+    bend_cm: float = 0.0,
 ) -> SimulatedInstrument:
-    """Draw one spectrometer with errors up to ``offset_cm`` and ``stretch_cm`` of either sign."""
-    return SimulatedInstrument(
+    """Draw one spectrometer with errors up to ``offset_cm``, ``stretch_cm`` and ``bend_cm`` of either sign."""
+    straight = SimulatedInstrument(
         name,
         float(rng.uniform(-offset_cm, offset_cm)),
         float(rng.uniform(-stretch_cm, stretch_cm)),
@@ -63,6 +69,20 @@ def draw_instrument(
             offset_counts=float(rng.uniform(300.0, 900.0)),
         ),
     )
+    # without bend nothing more is drawn: a seed means the same spectra as before there was one
+    return replace(straight, bend_cm=_draw_bend(bend_cm, rng)) if bend_cm > 0 else straight
+
+
+def _draw_bend(largest: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Amplitudes ``(3,)`` whose sum of waves has its extreme between a half of `largest` and `largest`."""
+    amplitudes = rng.uniform(-1.0, 1.0, N_BENDS)
+    extreme = float(np.abs(_waves(np.linspace(0.0, 1.0, 257)) @ amplitudes).max())
+    return np.asarray(amplitudes * (largest * rng.uniform(0.5, 1.0) / extreme), dtype=np.float64)
+
+
+def _waves(unit: Floats) -> NDArray[np.float64]:
+    """Sine waves ``(..., 3)`` at places of the axis from 0 to 1; zero at both ends."""
+    return np.sin(np.pi * np.asarray(unit, dtype=np.float64)[..., None] * np.arange(1, N_BENDS + 1))
 
 
 def response_curve(axis: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -81,7 +101,14 @@ def response_curve(axis: NDArray[np.float64], rng: np.random.Generator) -> NDArr
     return np.asarray(response / response.max(), dtype=np.float32)
 
 
-def observe(bands: Bands, axis: NDArray[np.float64], offset: Floats, stretch: Floats, resolution: Floats) -> Bands:
+def observe(
+    bands: Bands,
+    axis: NDArray[np.float64],
+    offset: Floats,
+    stretch: Floats,
+    resolution: Floats,
+    bend: Floats | None = None,
+) -> Bands:
     """Bands as a spectrometer sees them: displaced and broadened.
 
     Parameters
@@ -92,6 +119,8 @@ def observe(bands: Bands, axis: NDArray[np.float64], offset: Floats, stretch: Fl
         ``(n_points,)`` nominal axis; its ends are where the stretch is largest.
     offset, stretch, resolution
         ``(n,)`` in 1/cm, as in `SimulatedInstrument`.
+    bend
+        ``(n, 3)`` in 1/cm, as in `SimulatedInstrument`; none when None.
 
     Notes
     -----
@@ -99,4 +128,6 @@ def observe(bands: Bands, axis: NDArray[np.float64], offset: Floats, stretch: Fl
     """
     middle, half = 0.5 * (axis[0] + axis[-1]), 0.5 * (axis[-1] - axis[0])
     error = offset[:, None] + stretch[:, None] * (bands.position - middle) / half
+    if bend is not None:
+        error = error + np.einsum("npk,nk->np", _waves((bands.position - axis[0]) / (2.0 * half)), bend)
     return replace(bands, position=bands.position + error, gaussian=np.hypot(bands.gaussian, resolution[:, None]))

@@ -1,4 +1,4 @@
-"""Spots on a grain boundary: the spectrum of a mineral with that of one or two others in it."""
+"""Spots on a grain boundary: the spectrum of a substance with that of one or two others in it."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from specnet.datasets.simulation.minerals import Mineral
-
 MAX_OTHERS = 2
 
 
 @dataclass(frozen=True)
 class Mixing:
-    """Which minerals are in a spectrum beside the labelled one.
+    """Which substances are in a spectrum beside the labelled one.
 
     Attributes
     ----------
     others
-        ``(n, 2)`` index of the other minerals, -1 for none.
+        ``(n, 2)`` index of the other substances, -1 for none.
     shares
-        ``(n, 2)`` their shares of the Raman signal; the labelled mineral has the rest, always the largest part.
+        ``(n, 2)`` their shares of the Raman signal; the labelled substance has the rest, always the largest part.
     """
 
     others: NDArray[np.intp]
@@ -30,7 +28,7 @@ class Mixing:
 
     @property
     def is_mixture(self) -> NDArray[np.bool_]:
-        """``(n,)`` whether there is another mineral."""
+        """``(n,)`` whether there is another substance."""
         return self.others[:, 0] >= 0
 
     @property
@@ -41,7 +39,7 @@ class Mixing:
 
 def draw_mixing(
     labels: NDArray[np.intp],
-    minerals: Sequence[Mineral],
+    families: Sequence[str],
     rng: np.random.Generator,
     *,
     mixture_share: float,
@@ -49,14 +47,14 @@ def draw_mixing(
     family_share: float,
     three_share: float = 0.25,
 ) -> Mixing:
-    """Draw the other minerals of each spectrum.
+    """Draw the other substances of each spectrum.
 
     Parameters
     ----------
     labels
-        ``(n,)`` index of the main mineral.
-    minerals
-        The classes.
+        ``(n,)`` index of the main substance.
+    families
+        Name of each class's family.
     rng
         Source of randomness.
     mixture_share
@@ -64,7 +62,7 @@ def draw_mixing(
     share_range
         Lowest and highest joint share of the others, below 0.5.
     family_share
-        Share of mixtures whose first other mineral is of the main one's family, where it has a relative.
+        Share of mixtures whose first other substance is of the main one's family, where it has a relative.
     three_share
         Share of mixtures with two others instead of one.
     """
@@ -72,11 +70,11 @@ def draw_mixing(
     others = np.full((n, MAX_OTHERS), -1, dtype=np.intp)
     shares = np.zeros((n, MAX_OTHERS), dtype=np.float32)
     mixed = np.flatnonzero(rng.random(n) < mixture_share)
-    families = np.array([mineral.family for mineral in minerals])
+    _, family = np.unique(np.asarray(families), return_inverse=True)
     for row in mixed:
         main = labels[row]
-        relatives = np.flatnonzero((families == families[main]) & (np.arange(families.size) != main))
-        strangers = np.delete(np.arange(families.size), main)
+        relatives = np.flatnonzero((family == family[main]) & (np.arange(family.size) != main))
+        strangers = np.delete(np.arange(family.size), main)
         first = rng.choice(relatives if relatives.size and rng.random() < family_share else strangers)
         total = rng.uniform(*share_range)
         others[row, 0], shares[row, 0] = first, total

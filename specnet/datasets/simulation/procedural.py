@@ -1,0 +1,163 @@
+"""Random substances: families of near-identical siblings with many overlapping bands, reproducible from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specnet.datasets.simulation.limits import check_lowest, check_range
+from specnet.datasets.simulation.peaks import Bands
+
+MARGIN = 0.03
+"""Bands keep this share of the axis away from its ends, so that an instrument's error leaves them on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProceduralConfig:
+    """How random substances are made.
+
+    Attributes
+    ----------
+    siblings
+        Substances of a family: the first is the family's prototype, the others are variants of it.
+    bands
+        Range of the number of bands of a substance.
+    width_cm
+        Range of the bands' FWHM, drawn log-uniformly, 1/cm.
+    height
+        Range of the bands' heights, drawn log-uniformly; the strongest is then scaled to 1.
+    moved_bands
+        Range of the number of bands that are elsewhere in a sibling than in the prototype.
+    moved_cm
+        Range of the distance by which such a band is moved, up or down, 1/cm.
+    scaled_bands
+        Range of the number of bands that are stronger or weaker in a sibling.
+    scaled_by
+        Range of the factor; half of these bands become stronger, half weaker.
+    extra_share
+        Share of siblings that have one more band, a weak one.
+    extra_height
+        Range of its height.
+    broad_share
+        Share of families whose bands are as broad as those of near-infrared and infrared spectra.
+    broad_by
+        Range of the factor by which the bands of such a family are broader, and those of its siblings moved further.
+
+    Raises
+    ------
+    ConfigurationError
+        When a value is out of its range.
+    """
+
+    siblings: int = 4
+    bands: tuple[int, int] = (15, 40)
+    width_cm: tuple[float, float] = (5.0, 30.0)
+    height: tuple[float, float] = (0.08, 1.0)
+    moved_bands: tuple[int, int] = (2, 4)
+    moved_cm: tuple[float, float] = (1.0, 6.0)
+    scaled_bands: tuple[int, int] = (1, 3)
+    scaled_by: tuple[float, float] = (1.3, 2.0)
+    extra_share: float = 0.5
+    extra_height: tuple[float, float] = (0.05, 0.15)
+    broad_share: float = 0.0
+    broad_by: tuple[float, float] = (4.0, 10.0)
+
+    def __post_init__(self) -> None:
+        check_lowest("siblings", self.siblings, 1)
+        ranges: dict[str, tuple[float, float]] = {
+            "bands": (1, 256),
+            "width_cm": (0.1, 1000.0),
+            "height": (1e-3, 1.0),
+            "moved_bands": (0, self.bands[0]),
+            "moved_cm": (0.0, 500.0),
+            "scaled_bands": (0, self.bands[0]),
+            "scaled_by": (1.0, 100.0),
+            "extra_height": (1e-3, 1.0),
+            "broad_by": (1.0, 100.0),
+        }
+        for name, (lowest, highest) in ranges.items():
+            check_range(name, getattr(self, name), lowest, highest)
+        for name in ("extra_share", "broad_share"):
+            check_range(name, (getattr(self, name), getattr(self, name)), 0.0, 1.0)
+
+
+def family_of(n_classes: int, siblings: int) -> NDArray[np.intp]:
+    """Count families along the substances ``(n_classes,)``: siblings are neighbours, the last family may be smaller."""
+    return np.arange(n_classes) // siblings
+
+
+def draw_bands(
+    n_classes: int, axis_range: tuple[float, float], config: ProceduralConfig, rng: np.random.Generator
+) -> Bands:
+    """Draw the bands of substances, one row each, siblings of a family after one another, its prototype first.
+
+    A sibling keeps the columns of its prototype, so that band j of one is band j of the other; the last column is for
+    the additional weak band.
+
+    Parameters
+    ----------
+    n_classes
+        How many substances.
+    axis_range
+        Where bands may be, 1/cm.
+    config
+        How they are made.
+    rng
+        Source of randomness; each family has its own stream, so that more families leave the first ones as they are.
+    """
+    most = config.bands[1] + 1
+    position, height, width = (np.zeros((n_classes, most)) for _ in range(3))
+    families = family_of(n_classes, config.siblings)
+    for family, stream in enumerate(rng.spawn(int(families[-1]) + 1)):
+        rows = np.flatnonzero(families == family)
+        broader = stream.uniform(*config.broad_by) if stream.random() < config.broad_share else 1.0
+        prototype = _draw_prototype(axis_range, config, broader, stream)
+        for row in rows:
+            bands = prototype if row == rows[0] else _vary(prototype, axis_range, config, broader, stream)
+            position[row], height[row], width[row] = bands
+    width[height == 0] = 1.0
+    return Bands(position, height, width, np.zeros_like(width))
+
+
+def _draw_prototype(
+    axis_range: tuple[float, float], config: ProceduralConfig, broader: float, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Positions, heights and widths of a family's first substance, ``(3, most)``; height 0 is no band."""
+    n = int(rng.integers(config.bands[0], config.bands[1] + 1))
+    bands = np.zeros((3, config.bands[1] + 1))
+    low, high = _inner(axis_range)
+    bands[0, :n] = np.sort(rng.uniform(low, high, n))
+    bands[1, :n] = _log_uniform(config.height, n, rng)
+    bands[1] /= bands[1].max()
+    bands[2, :n] = broader * _log_uniform(config.width_cm, n, rng)
+    return bands
+
+
+def _vary(
+    prototype: NDArray[np.float64],
+    axis_range: tuple[float, float],
+    config: ProceduralConfig,
+    broader: float,
+    rng: np.random.Generator,
+) -> NDArray[np.float64]:
+    """Bands of a sibling, ``(3, most)``."""
+    bands = prototype.copy()
+    present = np.flatnonzero(bands[1])
+    moved = rng.choice(present, int(rng.integers(config.moved_bands[0], config.moved_bands[1] + 1)), replace=False)
+    bands[0, moved] += broader * rng.uniform(*config.moved_cm, moved.size) * rng.choice((-1.0, 1.0), moved.size)
+    scaled = rng.choice(present, int(rng.integers(config.scaled_bands[0], config.scaled_bands[1] + 1)), replace=False)
+    bands[1, scaled] *= rng.uniform(*config.scaled_by, scaled.size) ** rng.choice((-1.0, 1.0), scaled.size)
+    if rng.random() < config.extra_share:
+        bands[:, -1] = (rng.uniform(*_inner(axis_range)), rng.uniform(*config.extra_height), bands[2, present].mean())
+    return bands
+
+
+def _inner(axis_range: tuple[float, float]) -> tuple[float, float]:
+    margin = MARGIN * (axis_range[1] - axis_range[0])
+    return axis_range[0] + margin, axis_range[1] - margin
+
+
+def _log_uniform(limits: tuple[float, float], n: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    return np.asarray(np.exp(rng.uniform(np.log(limits[0]), np.log(limits[1]), n)), dtype=np.float64)
