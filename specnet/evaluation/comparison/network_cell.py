@@ -1,0 +1,109 @@
+"""A network recipe with one seed on one fold: trained, calibrated, evaluated and timed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specnet.calibration import calibrate
+from specnet.datasets import Holdout
+from specnet.evaluation.comparison.cell import Task
+from specnet.evaluation.comparison.methods import network_config
+from specnet.evaluation.depth import DepthMaps
+from specnet.evaluation.report import evaluate
+from specnet.files import write_json
+from specnet.training import Run, TrainConfig, load_run, train
+
+OPERATING_POINT, QUARTER, LAST_EXIT = "operating point", "quarter of budget", "last exit"
+TIMED_SPECTRA = 16
+
+
+def network_result(task: Task) -> dict[str, Any]:
+    """Train or continue, then measure on the test part: fields of a `Cell`.
+
+    Raises
+    ------
+    SpecnetError
+        When data and recipe do not fit.
+    """
+    run = _trained(task, network_config(task.method, task.config))
+    held = run.cache(task.data, Holdout.CALIBRATION).logits
+    test = run.cache(task.data, Holdout.TEST)
+    calibration = calibrate(held)
+    calibration.write(run.calibration_path)
+    times = run.measure_us(spectra=test.spectra[:TIMED_SPECTRA])
+    report = evaluate(
+        test.logits,
+        calibration,
+        held,
+        classes=run.classes,
+        split_by=run.split_by,
+        depth=DepthMaps(test.depths, test.units),
+        cumulative_us=times,
+    )
+    write_json(run.path / "evaluation.json", report)
+    return {
+        "kind": "network",
+        "runtime": "ONNX Runtime",
+        "rows": network_rows(report, times),
+        "curve": budget_curve(report, times),
+        "detail": {
+            "run": str(run.path.relative_to(task.out)),
+            "parameters": sum(parameter.numel() for parameter in run.network.parameters()),
+            "cumulative_us": times,
+            "split": run.split_origin,
+            "report": {key: value for key, value in report.items() if key != "classes"},
+        },
+    }
+
+
+def network_rows(report: dict[str, Any], cumulative_us: Sequence[float]) -> list[dict[str, Any]]:
+    """Judge a network in three ways: as calibrated, at a quarter of its budget, and at its last exit alone."""
+    last = {**report["static"], "macs": report["exits"][-1]["macs"], "us": cumulative_us[-1]}
+    rows = [_routed(OPERATING_POINT, report["operating_point"], cumulative_us)]
+    affordable = [entry for entry in report["within_budget"] if entry["budget"] <= report["static_macs"] / 4]
+    if affordable:
+        rows.append(_routed(QUARTER, max(affordable, key=lambda entry: float(entry["budget"])), cumulative_us))
+    keys = ("accuracy", "balanced_accuracy", "macs", "us")
+    return [*rows, {"variant": LAST_EXIT, **{key: last[key] for key in keys}}]
+
+
+def budget_curve(report: dict[str, Any], cumulative_us: Sequence[float]) -> list[dict[str, float]]:
+    """Best accuracy within each budget, by the budget's share of the full network."""
+    return [
+        {
+            "share": round(entry["budget"] / report["static_macs"], 4),
+            "accuracy": entry["accuracy"],
+            "macs": entry["mean_macs"],
+            "us": _mean_us(entry, cumulative_us),
+        }
+        for entry in report["within_budget"]
+    ]
+
+
+def _routed(variant: str, entry: dict[str, Any], cumulative_us: Sequence[float]) -> dict[str, Any]:
+    return {
+        "variant": variant,
+        "accuracy": entry["accuracy"],
+        "balanced_accuracy": entry["balanced_accuracy"],
+        "macs": entry["mean_macs"],
+        "us": _mean_us(entry, cumulative_us),
+    }
+
+
+def _mean_us(entry: dict[str, Any], cumulative_us: Sequence[float]) -> float:
+    return float(np.dot(entry["exit_shares"], cumulative_us))
+
+
+def _trained(task: Task, config: TrainConfig) -> Run:
+    """Find the finished run of this recipe on these data, or train it, going on where an interrupted training was."""
+    identity = json.dumps([config.to_dict(), task.data_sha256], sort_keys=True).encode()
+    folder: Path = task.out / "runs" / f"{task.name}-{hashlib.sha256(identity).hexdigest()[:8]}"
+    if (folder / "run.json").exists() and not (folder / "checkpoint.safetensors").exists():
+        return load_run(folder)
+    return train(task.data, folder, config, resume=True)
