@@ -10,7 +10,9 @@ from specnet.calibration.cached import CachedLogits
 from specnet.calibration.candidates import Candidate
 from specnet.calibration.fitting import calibrate
 from specnet.calibration.operating_point import OperatingPoint
+from specnet.calibration.reject import RejectControl, conformal_threshold
 from specnet.calibration.result import Calibration, parse_calibration, read_calibration
+from specnet.calibration.risk import RiskControl, RiskMethod
 from specnet.calibration.temperature import fit_temperature, fit_temperatures
 
 __all__ = [
@@ -18,7 +20,11 @@ __all__ = [
     "Calibration",
     "Candidate",
     "OperatingPoint",
+    "RejectControl",
+    "RiskControl",
+    "RiskMethod",
     "calibrate",
+    "conformal_threshold",
     "exit_distribution",
     "fit_temperature",
     "fit_temperatures",

@@ -1,14 +1,18 @@
-"""Calibration from cached logits: temperatures, then the combiner, then thresholds."""
+"""Calibration from cached logits: temperatures, then the combiner, then thresholds, then what carries a guarantee."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import msgspec
+import numpy as np
 
 from specnet.calibration.budget import solve_budget
 from specnet.calibration.cached import CachedLogits
-from specnet.calibration.candidates import Candidate, generate_candidates, judge, pareto_front
-from specnet.calibration.combiner import choose_combiner, combiner_likelihoods, fit_combination
+from specnet.calibration.candidates import Candidate, estimate_merits, generate_candidates, judge, pareto_front
+from specnet.calibration.combiner import choose_combiner, combiner_likelihoods
 from specnet.calibration.exit_table import ExitTable
+from specnet.calibration.folds import stratified_folds
 from specnet.calibration.operating_point import (
     FAST_TOLERANCE,
     OperatingPoint,
@@ -17,9 +21,40 @@ from specnet.calibration.operating_point import (
     cheapest_near_best,
     cheapest_with_accuracy,
 )
+from specnet.calibration.recipe import HeldOutMerit, Recipe
+from specnet.calibration.reject import RejectControl, conformal_threshold
 from specnet.calibration.result import Calibration
+from specnet.calibration.risk import RiskMethod, control_risk
 from specnet.errors import ConfigurationError
-from specnet.exits import ExitPolicy
+from specnet.exits import SCORES, ExitPolicy, route
+
+AUTO = "auto"
+REJECT_SCORE = "energy"
+_HOLDING_SEED = 1
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The calibration split, cut so that each guarantee rests on spectra that nothing else was fitted on."""
+
+    fitting: CachedLogits
+    risk: CachedLogits | None
+    reject: CachedLogits | None
+
+    @classmethod
+    def of(cls, cached: CachedLogits, *, risk: bool, reject: bool) -> _Parts:
+        n_parts = 1 + risk + reject
+        if n_parts == 1:
+            return cls(cached, None, None)
+        if cached.n_spectra < n_parts:
+            raise ConfigurationError(
+                f"a guarantee needs {n_parts} calibration spectra at least, got {cached.n_spectra}"
+            )
+        folds = stratified_folds(cached.labels, n_parts, _HOLDING_SEED)
+        # a betting bound sees spectra one after the other; shuffled, their order says nothing of their class
+        rng = np.random.default_rng(_HOLDING_SEED)
+        parts = [cached.take(rng.permutation(np.flatnonzero(folds == part))) for part in range(n_parts)]
+        return cls(parts[0], parts[1] if risk else None, parts[-1] if reject else None)
 
 
 def calibrate(
@@ -27,7 +62,12 @@ def calibrate(
     *,
     budget: float | None = None,
     min_accuracy: float | None = None,
+    max_risk: float | None = None,
+    confidence: float = 0.95,
+    risk_method: RiskMethod | str = RiskMethod.UCB,
+    false_alarm: float | None = None,
     score: str = "max_probability",
+    additive: bool = False,
 ) -> Calibration:
     """Fit everything that is decided after training.
 
@@ -40,52 +80,109 @@ def calibrate(
         within it is chosen.
     min_accuracy
         Least accuracy on the calibration split, 0..1. The cheapest way to reach it is chosen.
+    max_risk
+        Accuracy that may be lost against the last exit, with a guarantee (`specnet.calibration.risk`). Half of the
+        split is then held back from everything else.
+    confidence, risk_method
+        Probability of keeping that promise, and a `RiskMethod`.
+    false_alarm
+        Largest share of spectra of known classes that is called unknown; sets the reject rule of every operating
+        point. A part of the split, as large as that for anything else, is held back for it.
     score
-        Confidence that is compared with the thresholds, a name in `specnet.exits.SCORES`.
+        Confidence that is compared with the thresholds, a name in `specnet.exits.SCORES`, or ``auto`` for the one
+        whose default operating point is the cheapest.
+    additive
+        Whether exits after exit 0 of this network add to its logits.
 
     Returns
     -------
     Calibration
-        With neither option the default operating point is in force: the least mean cost whose accuracy is within 0.3
-        points of the best that the network reaches at any cost.
+        With no option the default operating point is in force: the least mean cost whose accuracy is within 0.3
+        points of the best that the network reaches at any cost, both estimated by cross-fitting.
 
     Raises
     ------
     ConfigurationError
-        When both options are given, or what is asked for cannot be had.
+        When options contradict each other, or what is asked for cannot be had. A risk that so few spectra cannot
+        support is no error: nothing leaves early then, and `Calibration.notes` says so.
     """
-    if budget is not None and min_accuracy is not None:
-        raise ConfigurationError(f"choose by budget ({budget}) or by accuracy ({min_accuracy}), not by both")
-    likelihoods = combiner_likelihoods(cached)
-    base = fit_combination(cached, choose_combiner(likelihoods))
-    base = msgspec.structs.replace(base, score=score)
-    table = ExitTable.of(cached, base)
-    candidates = list(generate_candidates(table))
+    given = {"budget": budget, "accuracy": min_accuracy, "risk": max_risk}
+    wishes = [f"{name} ({value})" for name, value in given.items() if value is not None]
+    if len(wishes) > 1:
+        raise ConfigurationError(f"choose by {' or by '.join(wishes)}, not by both")
+    parts = _Parts.of(cached, risk=max_risk is not None, reject=false_alarm is not None)
+    likelihoods = combiner_likelihoods(parts.fitting, additive=additive)
+    base, table, candidates, merits = _judged(parts.fitting, choose_combiner(likelihoods), score, additive)
     points = {
         OperatingPoint.DEFAULT: cheapest_near_best(candidates),
         OperatingPoint.FAST: cheapest_near_best(candidates, FAST_TOLERANCE),
         OperatingPoint.ACCURATE: cheapest_near_best(candidates, 0.0),
     }
-    chosen = OperatingPoint.DEFAULT
+    chosen, risk = OperatingPoint.DEFAULT, None
     if budget is not None:
         chosen = OperatingPoint.BUDGET
         macs = budget_in_macs(budget, cached.static_macs)
-        candidates.append(judge(table, "solved", solve_budget(table, macs)))
+        solved = judge(table, "solved", solve_budget(table, macs))
+        candidates = estimate_merits([*candidates, solved], merits)
         points[chosen] = best_within_budget(candidates, macs)
     elif min_accuracy is not None:
         chosen = OperatingPoint.MIN_ACCURACY
         points[chosen] = cheapest_with_accuracy(candidates, min_accuracy)
+    elif max_risk is not None:
+        assert parts.risk is not None
+        chosen = OperatingPoint.RISK
+        held = ExitTable.of(parts.risk, base)
+        risk = control_risk(table, held, max_risk, confidence=confidence, method=risk_method)
+        points[chosen] = judge(table, "risk", (*(risk.threshold,) * (base.n_exits - 1), 0.0))
+    policies = {
+        str(name): msgspec.structs.replace(base, thresholds=candidate.thresholds) for name, candidate in points.items()
+    }
+    reject = None
+    if false_alarm is not None:
+        assert parts.reject is not None
+        policies = {name: _rejecting(policy, parts.reject, false_alarm) for name, policy in policies.items()}
+        reject = _reject_control(parts.reject, false_alarm)
+    outcome = ExitTable.of(cached, policies[chosen]).outcome(policies[chosen].thresholds)
     return Calibration(
         n_spectra=cached.n_spectra,
         static_macs=cached.static_macs,
         combiner_nll=likelihoods,
         front=pareto_front(candidates),
-        operating_points={str(name): _policy(base, candidate) for name, candidate in points.items()},
+        operating_points=policies,
         chosen=str(chosen),
-        mean_macs=points[chosen].mean_macs,
-        accuracy=points[chosen].accuracy,
+        mean_macs=outcome.mean_macs,
+        accuracy=outcome.accuracy,
+        risk=risk,
+        reject=reject,
     )
 
 
-def _policy(base: ExitPolicy, candidate: Candidate) -> ExitPolicy:
-    return msgspec.structs.replace(base, thresholds=candidate.thresholds)
+def _judged(
+    cached: CachedLogits, combiner: str, score: str, additive: bool
+) -> tuple[ExitPolicy, ExitTable, list[Candidate], HeldOutMerit]:
+    """Fitted policy, its table, candidates and merits, for one score or for the one whose default point is cheapest."""
+    found = {}
+    for name in SCORES if score == AUTO else (score,):
+        recipe = Recipe(combiner, name, additive)
+        base = recipe.fit(cached)
+        table = ExitTable.of(cached, base)
+        merits = HeldOutMerit.of(cached, recipe)
+        found[name] = base, table, estimate_merits(list(generate_candidates(table)), merits), merits
+    pooled = [candidate for one in found.values() for candidate in one[2]]
+    choice = cheapest_near_best(pooled)
+    return next(one for one in found.values() if any(candidate is choice for candidate in one[2]))
+
+
+def _rejecting(policy: ExitPolicy, held: CachedLogits, false_alarm: float) -> ExitPolicy:
+    judged = msgspec.structs.replace(policy, reject=REJECT_SCORE)
+    threshold = conformal_threshold(route(judged, held.logits).reject_scores, false_alarm)
+    return msgspec.structs.replace(judged, reject_threshold=threshold)
+
+
+def _reject_control(held: CachedLogits, false_alarm: float) -> RejectControl:
+    return RejectControl(
+        false_alarm=false_alarm,
+        score=REJECT_SCORE,
+        n_reject=held.n_spectra,
+        least_false_alarm=1.0 / (held.n_spectra + 1),
+    )

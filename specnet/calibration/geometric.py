@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from specnet.exits import Parameters, log_softmax
 from specnet.exits.combiners import MAX_WEIGHT
 
-PRIOR_SPECTRA = 20.0
+PRIOR_SPECTRA = 50.0
 """Strength of the pull to the mean: the squared distance of the two weights counts as that many nats. A hundred spectra
 have about as much to say against it, five thousand drown it."""
 _FIRST = (0.0, 1.0)

@@ -18,7 +18,8 @@ class OperatingPoint(StrEnum):
     """Names of operating points.
 
     `DEFAULT` is the least mean cost within 0.3 points of the best accuracy reached at any cost; `FAST` the same within
-    2 points; `ACCURATE` the best accuracy; `BUDGET` and `MIN_ACCURACY` are what a user asked for.
+    2 points; `ACCURATE` the best accuracy; `BUDGET`, `MIN_ACCURACY` and `RISK` are what a user asked for. Accuracies
+    are compared by cross-fitted estimates that vary less than counts of right answers (`Candidate.merit`).
     """
 
     DEFAULT = "default"
@@ -26,17 +27,18 @@ class OperatingPoint(StrEnum):
     ACCURATE = "accurate"
     BUDGET = "budget"
     MIN_ACCURACY = "min_accuracy"
+    RISK = "risk"
 
 
 def cheapest_near_best(candidates: Sequence[Candidate], tolerance: float = TOLERANCE) -> Candidate:
-    """Least mean cost among candidates within `tolerance` of the best accuracy; the more accurate of equals."""
-    best = max(candidate.accuracy for candidate in candidates)
-    good = [candidate for candidate in candidates if candidate.accuracy >= best - tolerance - _ROUNDING]
-    return min(good, key=lambda candidate: (candidate.mean_macs, -candidate.accuracy))
+    """Least mean cost among candidates within `tolerance` of the best merit, luck allowed for; the better of equals."""
+    best = max(candidate.merit for candidate in candidates)
+    good = [candidate for candidate in candidates if candidate.cautious_merit >= best - tolerance - _ROUNDING]
+    return min(good, key=lambda candidate: (candidate.mean_macs, -candidate.merit))
 
 
 def best_within_budget(candidates: Sequence[Candidate], mean_macs: float) -> Candidate:
-    """Best accuracy among candidates whose mean cost is at most a budget; the cheaper of equals.
+    """Best merit among candidates whose mean cost is at most a budget; the cheaper of equals.
 
     Raises
     ------
@@ -50,11 +52,11 @@ def best_within_budget(candidates: Sequence[Candidate], mean_macs: float) -> Can
             f"a budget of {mean_macs:,.0f} MACs a spectrum cannot be met: this network needs {min(costs):,.0f} to "
             f"{max(costs):,.0f}"
         )
-    return max(affordable, key=lambda candidate: (candidate.accuracy, -candidate.mean_macs))
+    return max(affordable, key=lambda candidate: (candidate.merit, -candidate.mean_macs))
 
 
 def cheapest_with_accuracy(candidates: Sequence[Candidate], accuracy: float) -> Candidate:
-    """Least mean cost among candidates that reach an accuracy; the more accurate of equals.
+    """Least mean cost among candidates that reach an accuracy, by their merit too where any does; the better of equals.
 
     Raises
     ------
@@ -67,7 +69,8 @@ def cheapest_with_accuracy(candidates: Sequence[Candidate], accuracy: float) -> 
     if not good:
         best = max(candidate.accuracy for candidate in candidates)
         raise ConfigurationError(f"accuracy {accuracy:.4f} is not reached at any cost; the best is {best:.4f}")
-    return min(good, key=lambda candidate: (candidate.mean_macs, -candidate.accuracy))
+    trusted = [candidate for candidate in good if candidate.merit >= accuracy - _ROUNDING]
+    return min(trusted or good, key=lambda candidate: (candidate.mean_macs, -candidate.merit))
 
 
 def budget_in_macs(budget: float, static_macs: int) -> float:

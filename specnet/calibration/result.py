@@ -10,8 +10,10 @@ from specnet.calibration.cached import CachedLogits
 from specnet.calibration.candidates import Candidate
 from specnet.calibration.exit_table import ExitTable
 from specnet.calibration.operating_point import OperatingPoint
+from specnet.calibration.reject import RejectControl
+from specnet.calibration.risk import RiskControl
 from specnet.errors import ConfigurationError, ModelError
-from specnet.exits import ExitPolicy
+from specnet.exits import NEVER, ExitPolicy
 from specnet.files import write_bytes
 
 FORMAT = "specnet-calibration"
@@ -38,6 +40,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Name of the operating point in force.
     mean_macs, accuracy
         What it does on the calibration split.
+    risk, reject
+        What is promised of the operating point `OperatingPoint.RISK` and of the reject rule, where it was asked for.
 
     Raises
     ------
@@ -53,6 +57,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     chosen: str
     mean_macs: float
     accuracy: float
+    risk: RiskControl | None = None
+    reject: RejectControl | None = None
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 
@@ -79,6 +85,22 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     def policy(self) -> ExitPolicy:
         """Exit policy of the operating point in force."""
         return self.operating_points[self.chosen]
+
+    @property
+    def notes(self) -> list[str]:
+        """Remarks in plain words on promises that so few spectra cannot support."""
+        notes = []
+        if self.risk is not None and self.risk.threshold >= NEVER:
+            notes.append(
+                f"nothing leaves early: no threshold keeps the risk at {self.risk.max_risk:g} for sure on "
+                f"{self.risk.n_risk} spectra; at best, so many could support a risk of {self.risk.least_risk:.4f}"
+            )
+        if self.reject is not None and self.reject.false_alarm < self.reject.least_false_alarm:
+            notes.append(
+                f"nothing is rejected: {self.reject.n_reject} spectra support a false-alarm rate of "
+                f"{self.reject.least_false_alarm:.4f} at least, not {self.reject.false_alarm:g}"
+            )
+        return notes
 
     def describes(self, cached: CachedLogits) -> bool:
         """Whether the operating point still does on a calibration split what it did when it was chosen.

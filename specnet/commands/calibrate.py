@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specnet.console import progress, say, table
+from specnet.console import note, progress, say, table
 
 if TYPE_CHECKING:
     from specnet.calibration import CachedLogits, Calibration
@@ -32,6 +32,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A",
         help="least mean cost that reaches this accuracy (0 to 1) on the calibration split",
     )
+    which.add_argument(
+        "--max-risk",
+        type=float,
+        metavar="R",
+        help="lose at most this much accuracy (0 to 1) against the last exit, with a guarantee; half of the "
+        "calibration split is held back for it",
+    )
+    parser.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        metavar="C",
+        help="probability of keeping --max-risk with the method ucb (default: 0.95)",
+    )
+    parser.add_argument(
+        "--risk-method",
+        choices=("ucb", "crc"),
+        default="ucb",
+        help="ucb keeps the risk with --confidence, crc keeps it on average (default: ucb)",
+    )
+    parser.add_argument(
+        "--false-alarm",
+        type=float,
+        metavar="A",
+        help="call spectra unknown that look like no class, at most this share (0 to 1) of the known ones; a part of "
+        "the calibration split is held back for it",
+    )
+    parser.add_argument(
+        "--score",
+        choices=("max_probability", "margin", "negentropy", "patience", "gate", "auto"),
+        default="max_probability",
+        help="how sure an exit is; auto takes what makes the default operating point cheapest (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -40,7 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Raises
     ------
     ConfigurationError
-        When the budget or the accuracy cannot be had.
+        When the budget or the accuracy cannot be had, or options contradict each other.
     DatasetError, ModelError
         When run and data cannot be used.
     """
@@ -51,16 +84,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     trained = load_run(args.run)
     with progress("calibration split", None) as advance:
         cached = trained.cache(args.data, Holdout.CALIBRATION, advance).logits
-    calibration = calibrate(cached, budget=args.budget, min_accuracy=args.min_accuracy)
+    calibration = calibrate(
+        cached,
+        budget=args.budget,
+        min_accuracy=args.min_accuracy,
+        max_risk=args.max_risk,
+        confidence=args.confidence,
+        risk_method=args.risk_method,
+        false_alarm=args.false_alarm,
+        score=args.score,
+        additive=getattr(trained.network.config, "additive", False),
+    )
     path = calibration.write(trained.calibration_path)
     document = describe(calibration, cached)
     _show(document)
+    for text in calibration.notes:
+        note(text)
     say(f"written to {path}")
     return {"calibration": str(path), **document}
 
 
 def describe(calibration: Calibration, cached: CachedLogits) -> dict[str, Any]:
     """Plain summary of a calibration: what each operating point does on the calibration split."""
+    import msgspec
+
     from specnet.calibration.exit_table import ExitTable
 
     points = {}
@@ -78,9 +125,17 @@ def describe(calibration: Calibration, cached: CachedLogits) -> dict[str, Any]:
         "n_calibration": cached.n_spectra,
         "static_macs": cached.static_macs,
         "combiner": calibration.policy.combiner,
+        "combiner_parameters": msgspec.to_builtins(calibration.policy.combiner_parameters),
         "combiner_nll": calibration.combiner_nll,
+        "score": calibration.policy.score,
+        "additive": calibration.policy.additive,
         "temperatures": list(calibration.policy.temperatures),
         "operating_points": points,
+        "risk": None if calibration.risk is None else msgspec.to_builtins(calibration.risk),
+        "reject": None
+        if calibration.reject is None
+        else {**msgspec.to_builtins(calibration.reject), "threshold": calibration.policy.reject_threshold},
+        "notes": calibration.notes,
     }
 
 
@@ -104,3 +159,14 @@ def _show(document: dict[str, Any]) -> None:
         ("operating point", "accuracy", "mean MACs", "of full", "exits 0.."),
         rows,
     )
+    if (risk := document["risk"]) is not None:
+        promise = f"with {risk['confidence']:.0%} confidence" if risk["method"] == "ucb" else "on average"
+        say(
+            f"risk: at most {risk['risk_bound']:.2%} of accuracy is lost against the last exit {promise} "
+            f"(asked for {risk['max_risk']:.2%}; {risk['n_risk']} spectra held back)"
+        )
+    if (reject := document["reject"]) is not None:
+        say(
+            f"unknown: {reject['score']} above {reject['threshold']:.4g}, at most {reject['false_alarm']:.2%} of known "
+            f"spectra ({reject['n_reject']} held back)"
+        )

@@ -69,7 +69,7 @@ def _calibration(trained: Run, held: CachedLogits) -> Calibration:
 
     if trained.calibration_path.exists():
         return read_calibration(trained.calibration_path)
-    calibration = calibrate(held)
+    calibration = calibrate(held, additive=getattr(trained.network.config, "additive", False))
     calibration.write(trained.calibration_path)
     note(f"this run had no calibration; the default operating point was written to {trained.calibration_path}")
     return calibration
@@ -139,4 +139,6 @@ def _show(report: dict[str, Any]) -> None:
         f"(balanced {point['balanced_accuracy']:.2%}) at {point['mean_macs']:,.0f} MACs = {point['mac_share']:.1%} "
         f"of the full network{time}{active}"
     )
+    if (rejection := report["rejection"]) is not None:
+        say(f"called unknown although known: {rejection['false_alarm']:.2%} (by {rejection['score']})")
     say(f"last exit alone: {report['static']['accuracy']:.2%}")

@@ -14,6 +14,7 @@ from specnet.evaluation.metrics import (
     expected_calibration_error,
     reliability,
 )
+from specnet.evaluation.rejection import evaluate_rejection
 from specnet.evaluation.report import evaluate
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "balanced_accuracy",
     "confusion_matrix",
     "evaluate",
+    "evaluate_rejection",
     "expected_calibration_error",
     "reliability",
 ]

@@ -16,7 +16,7 @@ from specnet.calibration import CachedLogits, Calibration, thresholds_for_budget
 from specnet.errors import ModelError
 from specnet.evaluation.depth import DepthMaps
 from specnet.evaluation.metrics import accuracy, balanced_accuracy, expected_calibration_error
-from specnet.exits import ExitPolicy, Routing, log_softmax, route
+from specnet.exits import ExitPolicy, Routing, route
 
 BUDGET_SHARES = (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 0.9)
 """Budgets as shares of the full network, fixed so that networks compare; those a network can spend are reported."""
@@ -57,7 +57,8 @@ def evaluate(
         JSON document. In ``exits``, ``accuracy``, ``balanced_accuracy`` and ``ece`` judge the exit's own tempered
         prediction, those beginning with ``combined_`` what a spectrum leaving there would be told; ``macs`` is the
         mean really executed. ``static`` is the last exit's own prediction; everything below judges combined ones.
-        ``budgeted`` spends each budget as the MSDNet procedure does; ``within_budget`` is the best that calibration
+        ``risk`` is what calibration promises of the operating point, ``rejection`` the reject rule and the share of the
+        test split that it rejects although its classes are known; each None where there is none. ``budgeted`` spends each budget as the MSDNet procedure does; ``within_budget`` is the best that calibration
         found for at most that cost, which may be far less where deeper exits do not help. ``mean_us`` is None without
         times, ``active_share`` without depth maps. ``calibration_current`` is false when the calibration was made
         with other data or another training of the network.
@@ -70,7 +71,7 @@ def evaluate(
     _require_agreement(test, calibration, calibration_split, classes, depth, cumulative_us)
     policy = calibration.policy
     routing = route(policy, test.logits)
-    exits = [_exit_entry(test, policy, routing, k) for k in range(test.n_exits)]
+    exits = [_exit_entry(test, routing, k) for k in range(test.n_exits)]
     budgets = _budgets(calibration_split)
     return {
         "classes": list(classes),
@@ -82,6 +83,10 @@ def evaluate(
         "within_budget": [_chosen(test, calibration, budget) for budget in budgets],
         "operating_point": _operating_point(test, calibration, routing, depth, cumulative_us),
         "combiner": policy.combiner,
+        "score": policy.score,
+        "additive": policy.additive,
+        "risk": None if calibration.risk is None else msgspec.to_builtins(calibration.risk),
+        "rejection": _rejection(calibration, routing),
         "temperatures": list(policy.temperatures),
         "n_calibration": calibration_split.n_spectra,
         "calibration_current": calibration.describes(calibration_split),
@@ -118,9 +123,8 @@ def _require_agreement(
         raise ModelError(f"got {len(cumulative_us)} times for {n_exits} exits")
 
 
-def _exit_entry(test: CachedLogits, policy: ExitPolicy, routing: Routing, k: int) -> dict[str, Any]:
-    own = np.exp(log_softmax(test.logits[k] / np.float32(policy.temperatures[k])))
-    combined = routing.all_probabilities[k]
+def _exit_entry(test: CachedLogits, routing: Routing, k: int) -> dict[str, Any]:
+    own, combined = routing.own_probabilities[k], routing.all_probabilities[k]
     entry: dict[str, Any] = {"exit": k, "macs": float(test.macs[k].mean())}
     for prefix, probabilities in (("", own), ("combined_", combined)):
         predicted = probabilities.argmax(axis=1)
@@ -128,6 +132,17 @@ def _exit_entry(test: CachedLogits, policy: ExitPolicy, routing: Routing, k: int
         entry[f"{prefix}balanced_accuracy"] = balanced_accuracy(test.labels, predicted, test.n_classes)
         entry[f"{prefix}ece"] = expected_calibration_error(probabilities, test.labels)
     return entry
+
+
+def _rejection(calibration: Calibration, routing: Routing) -> dict[str, Any] | None:
+    if not calibration.policy.reject:
+        return None
+    return {
+        "score": calibration.policy.reject,
+        "threshold": calibration.policy.reject_threshold,
+        "promised_false_alarm": None if calibration.reject is None else calibration.reject.false_alarm,
+        "false_alarm": float((~routing.known).mean()),
+    }
 
 
 def _routed_entry(test: CachedLogits, routing: Routing) -> dict[str, Any]:
@@ -155,7 +170,7 @@ def _solved(test: CachedLogits, calibration_split: CachedLogits, policy: ExitPol
 
 
 def _chosen(test: CachedLogits, calibration: Calibration, budget: float) -> dict[str, Any]:
-    # accuracy rises along the front, so the dearest affordable candidate is the best; with a calibration of another
+    # the merit rises along the front, so the dearest affordable candidate is the best; with a calibration of another
     # split even the cheapest may be over the budget by a little
     affordable = [candidate for candidate in calibration.front if candidate.mean_macs <= budget]
     thresholds = (affordable or calibration.front[:1])[-1].thresholds

@@ -6,8 +6,11 @@ from support_cached_logits import make_cached
 
 from specnet.calibration import CachedLogits, fit_temperature, fit_temperatures
 from specnet.calibration.combiner import choose_combiner, combiner_likelihoods
+from specnet.calibration.folds import stratified_folds
+from specnet.calibration.gate import fit_gate
+from specnet.calibration.geometric import PRIOR_SPECTRA, fit_geometric
 from specnet.calibration.temperature import T_MAX, T_MIN, negative_log_likelihood
-from specnet.exits import log_softmax
+from specnet.exits import SCORES, log_softmax
 
 TRUE = (1.0, 0.4, 2.5, 6.0)
 
@@ -59,18 +62,108 @@ def _independent_exits(seed: int) -> CachedLogits:
 
 def test_the_combiner_is_chosen_by_the_data() -> None:
     independent = _independent_exits(0)
-    likelihoods = combiner_likelihoods(independent, fit_temperatures(independent))
-    assert choose_combiner(likelihoods) == "mean_log_probability"
+    likelihoods = combiner_likelihoods(independent)
+    assert likelihoods["mean_log_probability"] < likelihoods["last"]
+    # the mean of independent exits is too modest, and weights can mend that
+    assert choose_combiner(likelihoods) == "geometric"
     # each exit of this one already holds what the exits before it knew, so averaging only brings the past back
-    nested = make_cached(seed=0)
-    assert choose_combiner(combiner_likelihoods(nested, fit_temperatures(nested))) == "last"
+    nested = combiner_likelihoods(make_cached(seed=0))
+    assert nested["last"] < nested["mean_log_probability"]
 
 
-def test_likelihood_of_the_last_combiner_is_the_mean_over_exits_after_the_first() -> None:
+def test_likelihood_of_the_last_combiner_is_the_held_out_mean_over_exits_after_the_first() -> None:
     cached = make_cached(seed=2, n=300)
-    temperatures = fit_temperatures(cached)
-    losses = [
-        negative_log_likelihood(log_softmax(logits / np.float32(t)), cached.labels)
-        for logits, t in zip(cached.logits, temperatures, strict=True)
-    ]
-    assert combiner_likelihoods(cached, temperatures)["last"] == pytest.approx(np.mean(losses[1:]), abs=1e-5)
+    folds = stratified_folds(cached.labels)
+    losses = np.zeros(cached.n_spectra)
+    for fold in range(5):
+        fitting, held = cached.take(np.flatnonzero(folds != fold)), np.flatnonzero(folds == fold)
+        for k, t in list(enumerate(fit_temperatures(fitting)))[1:]:
+            log_p = log_softmax(cached.logits[k, held] / np.float32(t))
+            losses[held] -= log_p[np.arange(len(held)), cached.labels[held]] / 3
+    assert combiner_likelihoods(cached)["last"] == pytest.approx(losses.mean(), abs=1e-5)
+
+
+@pytest.mark.parametrize("n", [1, 9, 30, 173])
+def test_folds_spread_classes_and_sizes_evenly(n: int) -> None:
+    labels = np.random.default_rng(n).integers(0, 4, n)
+    folds = stratified_folds(labels)
+    sizes = np.bincount(folds, minlength=5)
+    assert sizes.max() - sizes.min() <= 1
+    for label in range(4):
+        counts = np.bincount(folds[labels == label], minlength=5)
+        assert counts.max() - counts.min() <= 1
+    np.testing.assert_array_equal(folds, stratified_folds(labels))
+    assert n < 30 or (folds != stratified_folds(labels, seed=1)).any()
+
+
+def _fit(exits: np.ndarray, labels: np.ndarray, prior: float = PRIOR_SPECTRA) -> np.ndarray:
+    return np.array(fit_geometric(log_softmax(exits.astype(np.float32)), labels, prior))
+
+
+def test_geometric_weights_without_data_are_those_of_the_mean_and_with_data_the_best() -> None:
+    cached = _independent_exits(1)
+    log_p = log_softmax(cached.logits)
+    mean = [(0.0, 1.0), (1 / 2, 1 / 2), (2 / 3, 1 / 3)]
+    np.testing.assert_allclose(_fit(cached.logits, cached.labels, prior=1e9), mean, atol=1e-4)
+    fitted = _fit(cached.logits, cached.labels)
+    # these exits are independent and calibrated but for their temperature: all weights the same, and not a mean
+    assert fitted[1].sum() > 1.2
+
+    def loss(a: float, b: float) -> float:
+        return negative_log_likelihood(log_softmax(a * log_p[0] + b * log_p[1]), cached.labels)
+
+    free = _fit(cached.logits, cached.labels, prior=0.0)
+    best = min(loss(a, b) for a in np.linspace(0, 2, 41) for b in np.linspace(0, 2, 41))
+    assert loss(*free[1]) <= best + 1e-6
+
+
+def test_the_pull_to_the_mean_matters_with_a_hundred_spectra_and_not_with_five_thousand() -> None:
+    cached = _independent_exits(2)
+    rows = np.resize(np.arange(2000), 5000)
+    for n, low, high in ((100, 0.1, 0.9), (5000, 0.0, 0.12)):
+        few = cached.take(rows[:n])
+        pulled, free = _fit(few.logits, few.labels)[1], _fit(few.logits, few.labels, prior=0.0)[1]
+        share = np.linalg.norm(pulled - free) / np.linalg.norm(free - 0.5)
+        assert low <= share <= high
+
+
+def test_a_useless_exit_gets_no_weight() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 3000)
+    good = 3 * np.eye(4)[labels] + rng.standard_normal((3000, 4))
+    weights = _fit(np.stack([good, 3 * rng.standard_normal((3000, 4))]), labels, prior=0.0)
+    assert weights[1, 1] < 0.05
+    weights = _fit(np.stack([3 * rng.standard_normal((3000, 4)), good]), labels, prior=0.0)
+    assert weights[1, 0] < 0.05
+
+
+def test_additive_temperatures_are_of_the_sum_with_exit_0() -> None:
+    cached = make_cached(seed=3, n=4000, temperatures=TRUE)
+    rest = cached.logits.copy()
+    rest[1:] -= rest[0]
+    added = CachedLogits(rest, cached.labels, cached.macs, cached.static_macs)
+    np.testing.assert_allclose(fit_temperatures(added, additive=True), fit_temperatures(cached), rtol=1e-3)
+    assert fit_temperatures(added)[1] != pytest.approx(fit_temperatures(cached)[1], rel=0.05)
+
+
+def test_the_gate_knows_which_confident_answers_are_wrong() -> None:
+    """This exit is as sure of class 0 as of the others, and mostly wrong there; the gate sees agreement instead."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 3000)
+    sure = np.where(rng.random(3000) < 0.7, labels, (labels + 1) % 3)
+    again = np.where(rng.random(3000) < 0.7, labels, (labels + 2) % 3)
+    probabilities = np.stack([0.8 * np.eye(3)[sure] + 0.2 / 3, 0.8 * np.eye(3)[again] + 0.2 / 3]).astype(np.float32)
+    rows = fit_gate(probabilities, labels)
+    state, gate = np.zeros((3000, 1), dtype=np.float32), SCORES["gate"]
+    for k, p in enumerate(probabilities):
+        score, state = gate(k, p, state, rows[k])
+    right, agree = again == labels, sure == again
+    for group in (agree, ~agree):
+        assert score[group].mean() == pytest.approx(right[group].mean(), abs=0.02)
+
+
+def test_a_gate_of_an_exit_without_a_mistake_stays_finite() -> None:
+    p = np.tile(np.array([[0.9, 0.1]], dtype=np.float32), (2, 20, 1))
+    rows = np.array(fit_gate(p, np.zeros(20, dtype=np.int64)))
+    assert np.isfinite(rows).all()
+    assert np.abs(rows).max() < 100
