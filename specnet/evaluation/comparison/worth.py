@@ -70,7 +70,7 @@ def _sentence(linear: str, network: str, accuracy: float, difference: float, se:
     spread = "" if se is None else f" +- {100 * se:.1f}"
     words = (
         f"a linear model ({linear}) is right on {accuracy:.1%} of these spectra; the network ({network}) {change} "
-        f"{100 * abs(difference):.1f}{spread} points for {ratio:.2g} times its MACs"
+        f"{100 * abs(difference):.1f}{spread} points for {ratio:,.{0 if ratio >= 10 else 1}f} times its MACs"
     )
     if se is None:
         return f"{words}; one run alone does not tell whether that is chance"

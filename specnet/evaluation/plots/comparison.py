@@ -27,7 +27,7 @@ def plot_comparison(
     """Draw accuracy against MACs and against microseconds.
 
     Baselines are grey, networks coloured: a line along what they reach within budgets, a star at the operating point.
-    Bars are standard deviations over seeds and folds.
+    Bars are standard errors over seeds or folds.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def _draw(axes: Axes, rows: Sequence[Entry], curves: Mapping[str, Sequence[Mappi
         axes.errorbar(
             [max(row[cost]["mean"], 1.0)],
             [100 * row["accuracy"]["mean"]],
-            yerr=[100 * (row["accuracy"]["sd"] or 0.0)],
+            yerr=[100 * (row["accuracy"]["se"] or 0.0)],
             color=colour,
             marker=marker,
             markersize=13 if marker == "*" else 6,
