@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-MODULES = [f"specnet.nn.{name}" for name in ("blocks", "halting", "heads", "taps", "stage", "network")]
+OURS = ("blocks", "halting", "heads", "taps", "stage", "network")
+BASELINES = ("convolution", "resnet1d", "msdnet1d")
+MODULES = [f"specnet.nn.{name}" for name in (*OURS, *BASELINES)]
 WRONG = f"""
 from jaxtyping import TypeCheckError, install_import_hook
 install_import_hook({MODULES!r}, "beartype.beartype")
