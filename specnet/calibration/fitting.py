@@ -29,7 +29,6 @@ from specnet.errors import ConfigurationError
 from specnet.exits import SCORES, ExitPolicy, route
 
 AUTO = "auto"
-REJECT_SCORE = "energy"
 _HOLDING_SEED = 1
 
 
@@ -66,6 +65,7 @@ def calibrate(
     confidence: float = 0.95,
     risk_method: RiskMethod | str = RiskMethod.UCB,
     false_alarm: float | None = None,
+    reject_score: str = "improbability",
     score: str = "max_probability",
     additive: bool = False,
 ) -> Calibration:
@@ -88,6 +88,8 @@ def calibrate(
     false_alarm
         Largest share of spectra of known classes that is called unknown; sets the reject rule of every operating
         point. A part of the split, as large as that for anything else, is held back for it.
+    reject_score
+        What the reject rule looks at, a name in `specnet.exits.REJECT_SCORES`.
     score
         Confidence that is compared with the thresholds, a name in `specnet.exits.SCORES`, or ``auto`` for the one
         whose default operating point is the cheapest.
@@ -140,8 +142,15 @@ def calibrate(
     reject = None
     if false_alarm is not None:
         assert parts.reject is not None
-        policies = {name: _rejecting(policy, parts.reject, false_alarm) for name, policy in policies.items()}
-        reject = _reject_control(parts.reject, false_alarm)
+        policies = {
+            name: _rejecting(policy, parts.reject, false_alarm, reject_score) for name, policy in policies.items()
+        }
+        reject = RejectControl(
+            false_alarm=false_alarm,
+            score=reject_score,
+            n_reject=parts.reject.n_spectra,
+            least_false_alarm=1.0 / (parts.reject.n_spectra + 1),
+        )
     outcome = ExitTable.of(cached, policies[chosen]).outcome(policies[chosen].thresholds)
     return Calibration(
         n_spectra=cached.n_spectra,
@@ -173,16 +182,7 @@ def _judged(
     return next(one for one in found.values() if any(candidate is choice for candidate in one[2]))
 
 
-def _rejecting(policy: ExitPolicy, held: CachedLogits, false_alarm: float) -> ExitPolicy:
-    judged = msgspec.structs.replace(policy, reject=REJECT_SCORE)
+def _rejecting(policy: ExitPolicy, held: CachedLogits, false_alarm: float, score: str) -> ExitPolicy:
+    judged = msgspec.structs.replace(policy, reject=score)
     threshold = conformal_threshold(route(judged, held.logits).reject_scores, false_alarm)
     return msgspec.structs.replace(judged, reject_threshold=threshold)
-
-
-def _reject_control(held: CachedLogits, false_alarm: float) -> RejectControl:
-    return RejectControl(
-        false_alarm=false_alarm,
-        score=REJECT_SCORE,
-        n_reject=held.n_spectra,
-        least_false_alarm=1.0 / (held.n_spectra + 1),
-    )

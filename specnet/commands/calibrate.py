@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the calibration split is held back for it",
     )
     parser.add_argument(
+        "--reject-score",
+        choices=("improbability", "energy"),
+        default="improbability",
+        help="what --false-alarm looks at (default: %(default)s)",
+    )
+    parser.add_argument(
         "--score",
         choices=("max_probability", "margin", "negentropy", "patience", "gate", "auto"),
         default="max_probability",
@@ -92,6 +98,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         confidence=args.confidence,
         risk_method=args.risk_method,
         false_alarm=args.false_alarm,
+        reject_score=args.reject_score,
         score=args.score,
         additive=getattr(trained.network.config, "additive", False),
     )

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from specnet.calibration import CachedLogits
 from specnet.errors import ModelError
@@ -38,6 +37,8 @@ def evaluate_rejection(policy: ExitPolicy, known: CachedLogits, unknown: CachedL
     ModelError
         When both are not of one network.
     """
+    from sklearn.metrics import roc_auc_score  # takes a second to load, and only this function needs it
+
     if (known.n_exits, known.n_classes) != (unknown.n_exits, unknown.n_classes):
         raise ModelError(
             f"known spectra have {known.n_exits} exits and {known.n_classes} classes, unknown ones {unknown.n_exits} "
@@ -49,14 +50,12 @@ def evaluate_rejection(policy: ExitPolicy, known: CachedLogits, unknown: CachedL
         judging = msgspec.structs.replace(policy, reject=name)
         scores = [route(judging, split.logits).reject_scores for split in (known, unknown)]
         auroc[name] = float(roc_auc_score(stranger, np.concatenate(scores)))
-    rates = [
-        float((~route(policy, split.logits).known).mean()) if policy.reject else None for split in (known, unknown)
-    ]
+    rates = [float((~route(policy, split.logits).known).mean()) for split in (known, unknown)]
     return {
         "n_known": known.n_spectra,
         "n_unknown": unknown.n_spectra,
         "reject": policy.reject,
         "auroc": auroc,
-        "false_alarm": rates[0],
-        "detection": rates[1],
+        "false_alarm": rates[0] if policy.reject else None,
+        "detection": rates[1] if policy.reject else None,
     }

@@ -57,11 +57,12 @@ def evaluate(
         JSON document. In ``exits``, ``accuracy``, ``balanced_accuracy`` and ``ece`` judge the exit's own tempered
         prediction, those beginning with ``combined_`` what a spectrum leaving there would be told; ``macs`` is the
         mean really executed. ``static`` is the last exit's own prediction; everything below judges combined ones.
-        ``risk`` is what calibration promises of the operating point, ``rejection`` the reject rule and the share of the
-        test split that it rejects although its classes are known; each None where there is none. ``budgeted`` spends each budget as the MSDNet procedure does; ``within_budget`` is the best that calibration
+        ``budgeted`` spends each budget as the MSDNet procedure does; ``within_budget`` is the best that calibration
         found for at most that cost, which may be far less where deeper exits do not help. ``mean_us`` is None without
-        times, ``active_share`` without depth maps. ``calibration_current`` is false when the calibration was made
-        with other data or another training of the network.
+        times, ``active_share`` without depth maps. ``risk`` is what calibration promises of the operating point,
+        ``rejection`` the reject rule and the share of the test split that it rejects although its classes are known;
+        each None where there is none. ``calibration_current`` is false when the calibration was made with other data
+        or another training of the network.
 
     Raises
     ------
