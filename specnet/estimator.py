@@ -26,8 +26,8 @@ from specnet.calibration import CachedLogits, calibrate
 from specnet.datasets.splits import stratified_folds
 from specnet.errors import ConfigurationError, DatasetError
 from specnet.exits import NEVER, ExitPolicy, Routing, route
-from specnet.nn import HARD, SpecNet, create_model
-from specnet.preprocessing import BoundPipeline, Pipeline, Resample, pipeline_preset
+from specnet.nn import HARD, create_model
+from specnet.preprocessing import Pipeline, Resample, fit_pipeline
 from specnet.spectra import Quantity, SpectralAxis
 from specnet.training.config import TrainConfig
 from specnet.training.linear import fit_linear_exit
@@ -55,7 +55,7 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         What `axis` is when it is an array, see `SpectralAxis`.
     preprocessing
         Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`. ``"auto"`` follows the axis; without an
-        axis it leaves the features as they are, because an earlier step of a pipeline may have prepared them.
+        axis it standardises every feature, because an earlier step of a pipeline may have prepared them.
     epochs, batch_size, learning_rate, augmentation, adaptive, active_target
         See `specnet.training.TrainConfig`; 0 epochs means as many as the data need.
     calibration_share
@@ -151,13 +151,11 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         numbers = None if groups is None else _group_numbers(groups, len(labels))
         axis = self._axis(intensity.shape[1])
         config = self._config()
-        pipeline = _pipeline(config.preprocessing, axis)
-        bound = pipeline.bind(axis)
-        spectra = _preprocess(bound, intensity)
         training, held = _split(labels, numbers, self.calibration_share, config.seed)
+        pipeline = _pipeline(config.preprocessing, axis, intensity[training])
+        bound = pipeline.bind(axis)
+        spectra = bound(_dark_allowed(axis, intensity))
         config = config.for_spectra(len(training))
-        # exits and augmentation expect deviations of about one, which preprocessing other than "none" sees to
-        scale = _spread(spectra[training]) if config.preprocessing == "none" else 1.0
         with _own_randomness(config.seed):
             network = create_model(
                 config.preset,
@@ -165,13 +163,16 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
                 n_classes=len(self.classes_),
                 adaptive=config.adaptive,
             )
-            scaled, known = spectra[training] / np.float32(scale), labels[training].astype(np.int64)
+            known = labels[training].astype(np.int64)
             fit_linear_exit(
-                network.exit0, scaled, known, None if numbers is None else numbers[training], seed=config.seed
+                network.exit0,
+                spectra[training],
+                known,
+                None if numbers is None else numbers[training],
+                seed=config.seed,
             )
-            data = TensorDataset(torch.from_numpy(scaled), torch.from_numpy(known))
+            data = TensorDataset(torch.from_numpy(spectra[training]), torch.from_numpy(known))
             progress = train_network(network, cast("Dataset[tuple[Tensor, Tensor]]", data), config)
-        _absorb_scale(network, scale)
         self.run_ = Run(
             path=Path("specnet"),
             network=network.eval(),
@@ -228,7 +229,7 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return Path(path)
 
     def _config(self) -> TrainConfig:
-        preprocessing = "none" if self.preprocessing == "auto" and self.axis is None else self.preprocessing
+        preprocessing = "autoscale" if self.preprocessing == "auto" and self.axis is None else self.preprocessing
         return TrainConfig(
             preset=self.preset,
             preprocessing=preprocessing,
@@ -261,7 +262,8 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     def _route(self, X: ArrayLike) -> tuple[Routing, NDArray[np.int64]]:
         check_is_fitted(self)
         intensity = validate_data(self, X, dtype=(np.float32, np.float64), reset=False)
-        logits, macs = self._exits(_preprocess(self.run_.pipeline.bind(self.run_.source_axis), intensity))
+        axis = self.run_.source_axis
+        logits, macs = self._exits(self.run_.pipeline.bind(axis)(_dark_allowed(axis, intensity)))
         return route(self.policy_, logits), macs
 
     def _exits(self, spectra: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -280,25 +282,25 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return np.concatenate(logits, axis=1), self.run_.executed_macs(joined)
 
 
-def _pipeline(name: str, axis: SpectralAxis) -> Pipeline:
-    """Preset for the axis; spectra of a few points are interpolated to more."""
+def _pipeline(name: str, axis: SpectralAxis, intensity: NDArray[Any]) -> Pipeline:
+    """Preset for the axis, fitted where it is; spectra of a few points are interpolated to more."""
     if axis.n_points >= SHORTEST:
-        return pipeline_preset(name, axis)
+        return fit_pipeline(name, axis, _dark_allowed(axis, intensity))
     fine = np.linspace(axis.values[0], axis.values[-1], SHORTEST)
     finer = SpectralAxis(fine, axis.quantity, axis.unit)
-    rest = [step for step in pipeline_preset(name, finer).steps if not isinstance(step, Resample)]
-    return Pipeline((Resample.uniform(finer), *rest))
+    interpolate = Resample.uniform(finer)
+    longer = Pipeline((interpolate,)).bind(axis)(_dark_allowed(axis, intensity))
+    rest = [step for step in fit_pipeline(name, finer, longer).steps if not isinstance(step, Resample)]
+    return Pipeline((interpolate, *rest))
 
 
-def _preprocess(bound: BoundPipeline, spectra: NDArray[Any]) -> NDArray[np.float32]:
-    """Preprocessed spectra. On an axis that is not known, features may well be zero all together."""
-    if bound.axis.quantity is not Quantity.CHANNEL:
-        return bound(spectra)
-    result = np.zeros((len(spectra), bound.axis.n_points), dtype=np.float32)
-    rows = spectra.any(axis=1)
-    if rows.any():
-        result[rows] = bound(spectra[rows])
-    return result
+def _dark_allowed(axis: SpectralAxis, spectra: NDArray[Any]) -> NDArray[Any]:
+    """Let features of an unknown kind be zero all together, which no spectrum of a detector is."""
+    if axis.quantity is not Quantity.CHANNEL or spectra.any(axis=1).all():
+        return spectra
+    spectra = spectra.copy()
+    spectra[~spectra.any(axis=1), 0] = np.finfo(np.float32).tiny
+    return spectra
 
 
 def _split(
@@ -325,18 +327,6 @@ def _group_numbers(groups: ArrayLike, n_spectra: int) -> NDArray[np.int64]:
     if values.shape != (n_spectra,):
         raise DatasetError(f"groups has shape {values.shape}, expected ({n_spectra},), one group a spectrum")
     return np.unique(values, return_inverse=True)[1].astype(np.int64)
-
-
-def _spread(spectra: NDArray[np.float32]) -> float:
-    """Mean deviation from the mean spectrum (root of squares); 1 when all spectra are the same."""
-    return float(np.sqrt(spectra.var(axis=0, dtype=np.float64).mean())) or 1.0
-
-
-@torch.no_grad()
-def _absorb_scale(network: SpecNet, scale: float) -> None:
-    """Make a network that was trained on spectra divided by `scale` answer the same for spectra as they are."""
-    network.exit0.weight /= scale
-    network.stem.weight /= scale
 
 
 @contextmanager
