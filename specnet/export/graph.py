@@ -60,9 +60,9 @@ class GraphBuilder:
             return x
         return self.node("Pad", x, self.integers([0, before, 0, 0, after, 0]))
 
-    def reshape(self, x: str, shape: Sequence[int]) -> str:
+    def reshape(self, x: str, shape: Sequence[int], output: str = "") -> str:
         """Reshape; 0 keeps an axis, -1 infers it."""
-        return self.node("Reshape", x, self.integers(shape))
+        return self.node("Reshape", x, self.integers(shape), output=output)
 
     def build(
         self,

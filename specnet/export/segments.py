@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from onnx import TensorProto
 
 from specnet.bundle import SegmentInfo
-from specnet.export.blocks import dense_branch, row_branch
 from specnet.export.folding import fold
-from specnet.export.gates import emit_depth, emit_gates
 from specnet.export.graph import GraphBuilder
 from specnet.export.heads import emit_head
-from specnet.nn import Block, LinearExit, SpecNet
+from specnet.export.units import emit_adaptive_units, emit_all_units
+from specnet.nn import LinearExit, SpecNet
 from specnet.nn.stage import PositionAdaptiveStage
 
 
@@ -67,18 +66,16 @@ def _stage_segment(network: SpecNet, index: int) -> Segment:
         entry_positions = input_shape[0]
     graph = GraphBuilder(f"segment-{index}")
     x = _stem(graph, network) if index == 1 else "features"
-    x = _merge(graph, stage, x, entry_positions)
+    rows = _merge(graph, stage, x, entry_positions)
     outputs: dict[str, tuple[int, Sequence[int]]] = {"logits": (TensorProto.FLOAT, [config.n_classes])}
+    if not last:
+        outputs["next"] = (TensorProto.FLOAT, [positions, width])
     if stage.halting is None:
-        for unit in range(len(stage.units)):
-            x = graph.node("Add", x, dense_branch(graph, stage.unit(unit), x))
+        x = emit_all_units(graph, stage, rows, positions, "" if last else "next")
     else:
-        x = _adaptive_units(graph, stage, x, positions)
+        x = emit_adaptive_units(graph, stage, rows, positions, "" if last else "next")
         outputs["depth"] = (TensorProto.UINT8, [positions])
     emit_head(network.head(index), graph, x)
-    if not last:
-        graph.node("Identity", x, output="next")
-        outputs["next"] = (TensorProto.FLOAT, [positions, width])
     units = len(stage.units)
     fixed = network.fixed_macs()[index]
     if stage.halting is None:  # without halting every position runs every unit: no depth is reported
@@ -110,35 +107,9 @@ def _stem(graph: GraphBuilder, network: SpecNet) -> str:
 
 
 def _merge(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, positions: int) -> str:
-    """Join pairs of positions: a stride-2 convolution of 2 taps is one matrix product of reshaped rows."""
+    """Join pairs of positions, giving rows ``(n P, C)``: a stride-2 convolution of 2 taps is one matrix product."""
     weight, bias = fold(stage.merge, stage.merge_norm)
     out_channels, in_channels, _ = weight.shape
-    pairs = graph.reshape(graph.pad_positions(x, 0, positions % 2), [0, (positions + 1) // 2, 2 * in_channels])
-    joined = graph.linear(pairs, weight.transpose(2, 1, 0).reshape(2 * in_channels, out_channels), bias)
-    return graph.node("Relu", joined)
-
-
-def _adaptive_units(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, positions: int) -> str:
-    """Gather the rows of active positions, run the unit on them, scatter the results back."""
-    assert stage.halting is not None
-    gates = emit_gates(stage.halting, graph, x, positions)
-    for index, gate in enumerate(gates):
-        unit = stage.unit(index)
-        rows = graph.node("Transpose", graph.node("NonZero", gate.active), perm=[1, 0])  # (m, 2): spectrum, position
-        branch = row_branch(graph, unit, _windows(graph, unit, x, rows, positions))
-        if gate.mass is not None:
-            mass = graph.node("Unsqueeze", graph.node("GatherND", gate.mass, rows), graph.integers([1]))
-            branch = graph.node("Mul", branch, mass)
-        carried = graph.node("GatherND", x, rows)
-        x = graph.node("ScatterND", x, rows, graph.node("Add", carried, branch))
-    emit_depth(graph, gates)
-    return x
-
-
-def _windows(graph: GraphBuilder, unit: Block, x: str, rows: str, positions: int) -> str:
-    """Windows ``(m, k, C)`` around the active rows; beyond the ends are zeros."""
-    pad = unit.kernel // 2
-    padded = graph.reshape(graph.pad_positions(x, pad, pad), [-1, unit.channels])
-    strides = graph.integers([positions + 2 * pad, 1])
-    first = graph.node("ReduceSum", graph.node("Mul", rows, strides), graph.integers([1]), keepdims=1)
-    return graph.node("Gather", padded, graph.node("Add", first, graph.integers(list(range(unit.kernel)))), axis=0)
+    pairs = graph.reshape(graph.pad_positions(x, 0, positions % 2), [-1, 2 * in_channels])
+    matrix = graph.constant(weight.transpose(2, 1, 0).reshape(2 * in_channels, out_channels))
+    return graph.node("Relu", graph.node("Gemm", pairs, matrix, graph.constant(bias)))

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from specnet.errors import ModelError
 from specnet.export import Segment, export_segments
-from specnet.nn import BLOCKS, HEADS, PRESETS, NetworkConfig, SpecNet, create_model
+from specnet.nn import ADAPTIVITIES, BLOCKS, HEADS, PRESETS, NetworkConfig, SpecNet, create_model
 from specnet.nn.blocks import Block
+from specnet.nn.halting import NONE, Halting
 from specnet.nn.heads import ExitHead
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -104,10 +105,25 @@ def test_stages_without_units_agree(units: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("head", sorted(HEADS))
 @pytest.mark.parametrize("block", sorted(BLOCKS))
-@pytest.mark.parametrize("adaptive", [True, False])
-def test_every_registered_block_and_head_has_an_onnx_form(block: str, head: str, adaptive: bool) -> None:
-    network = create_model("nano", n_points=128, n_classes=3, block=block, head=head, adaptive=adaptive)
-    assert len(export_segments(network)) == 4
+@pytest.mark.parametrize("adaptivity", sorted([NONE, *ADAPTIVITIES]))
+def test_every_adaptivity_block_and_head_agree_together(adaptivity: str, block: str, head: str) -> None:
+    network = random_model("nano", 117, adaptivity=adaptivity, block=block, head=head)
+    if adaptivity != NONE:
+        vary_depths(network)
+    for batch in (1, 5):
+        depths = _compare(network, random_spectra(batch, 117))
+    found = np.unique(np.concatenate([depth.ravel() for depth in depths]))
+    assert len(found) > 1
+
+
+@pytest.mark.parametrize("adaptivity", sorted(ADAPTIVITIES))
+def test_spectra_that_halt_everywhere_and_nowhere_agree_with_every_adaptivity(adaptivity: str) -> None:
+    for offset in (-1e6, 1e6):
+        network = halting(random_model("tiny", 117, adaptivity=adaptivity), (offset,) * 4)
+        depths = _compare(network, random_spectra(3, 117))
+        runs = (offset < 0) if adaptivity == "ponder" else (offset > 0)
+        for depth, units in zip(depths, network.config.units, strict=True):
+            assert (depth == (units if runs else 0)).all()
 
 
 class _UnknownBlock(Block):
@@ -137,7 +153,15 @@ class _UnknownHead(ExitHead):
         return 0
 
 
+class _UnknownHalting(Halting):
+    def forward(self, x: Tensor, noise: float) -> Tensor:
+        return x.new_ones(len(x), self.score.out_channels, x.shape[-1])
+
+
 def test_parts_without_an_onnx_form_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ADAPTIVITIES, "unknown", _UnknownHalting)
+    with pytest.raises(ModelError, match="adaptivity _UnknownHalting has no ONNX form"):
+        export_segments(create_model("nano", n_points=128, n_classes=3, adaptivity="unknown"))
     monkeypatch.setitem(BLOCKS, "unknown", _UnknownBlock)
     monkeypatch.setitem(HEADS, "unknown", _UnknownHead)
     for adaptive in (True, False):
