@@ -5,6 +5,7 @@ from specnet.nn.config import PRESETS, NetworkConfig, preset
 from specnet.nn.halting import ADAPTIVITIES, Halting, create_halting, open_gates, register_adaptivity, transitions
 from specnet.nn.heads import HEADS, ExitHead, LinearExit, create_head, register_head
 from specnet.nn.network import DENSE, HARD, ExitOutputs, Gating, SpecNet
+from specnet.nn.protocol import ExitNetwork
 from specnet.nn.registry import create_model, list_models, load_weights, save_weights
 from specnet.nn.taps import TAPS, Tap, create_tap, register_tap
 
@@ -18,6 +19,7 @@ __all__ = [
     "TAPS",
     "Block",
     "ExitHead",
+    "ExitNetwork",
     "ExitOutputs",
     "Gating",
     "Halting",
