@@ -1,8 +1,14 @@
-"""Random substances: families of near-identical siblings with many overlapping bands, reproducible from a seed."""
+"""Random substances: families of near-identical siblings with many overlapping bands, reproducible from a seed.
+
+Bands come in groups that overlap within and lie apart from each other, as the multiplets of a functional group or of a
+lattice do. What makes a sibling another substance is where some of the groups are: a group shifts as a whole when its
+surroundings change. Around any one group siblings look alike; only distances between groups, many bands apart, tell.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,16 +28,20 @@ class ProceduralConfig:
     ----------
     siblings
         Substances of a family: the first is the family's prototype, the others are variants of it.
-    bands
-        Range of the number of bands of a substance.
+    groups
+        Range of the number of groups of bands of a substance; they lie at random places in equal parts of the axis.
+    group_bands
+        Range of the number of bands of a group.
+    group_cm
+        Range of the distance from a group's first to its last band, 1/cm.
     width_cm
         Range of the bands' FWHM, drawn log-uniformly, 1/cm.
     height
         Range of the bands' heights, drawn log-uniformly; the strongest is then scaled to 1.
-    moved_bands
-        Range of the number of bands that are elsewhere in a sibling than in the prototype.
+    moved_groups
+        Range of the number of groups that are elsewhere in a sibling than in the prototype.
     moved_cm
-        Range of the distance by which such a band is moved, up or down, 1/cm.
+        Range of the distance by which such a group is moved, up or down, 1/cm.
     scaled_bands
         Range of the number of bands that are stronger or weaker in a sibling.
     scaled_by
@@ -52,14 +62,16 @@ class ProceduralConfig:
     """
 
     siblings: int = 4
-    bands: tuple[int, int] = (15, 40)
+    groups: tuple[int, int] = (5, 8)
+    group_bands: tuple[int, int] = (3, 5)
+    group_cm: tuple[float, float] = (20.0, 60.0)
     width_cm: tuple[float, float] = (5.0, 30.0)
     height: tuple[float, float] = (0.08, 1.0)
-    moved_bands: tuple[int, int] = (2, 4)
+    moved_groups: tuple[int, int] = (1, 3)
     moved_cm: tuple[float, float] = (1.0, 6.0)
-    scaled_bands: tuple[int, int] = (1, 3)
-    scaled_by: tuple[float, float] = (1.3, 2.0)
-    extra_share: float = 0.5
+    scaled_bands: tuple[int, int] = (0, 1)
+    scaled_by: tuple[float, float] = (1.1, 1.3)
+    extra_share: float = 0.1
     extra_height: tuple[float, float] = (0.05, 0.15)
     broad_share: float = 0.0
     broad_by: tuple[float, float] = (4.0, 10.0)
@@ -67,12 +79,14 @@ class ProceduralConfig:
     def __post_init__(self) -> None:
         check_lowest("siblings", self.siblings, 1)
         ranges: dict[str, tuple[float, float]] = {
-            "bands": (1, 256),
+            "groups": (1, 64),
+            "group_bands": (1, 16),
+            "group_cm": (0.0, 1000.0),
             "width_cm": (0.1, 1000.0),
             "height": (1e-3, 1.0),
-            "moved_bands": (0, self.bands[0]),
+            "moved_groups": (0, self.groups[0]),
             "moved_cm": (0.0, 500.0),
-            "scaled_bands": (0, self.bands[0]),
+            "scaled_bands": (0, self.groups[0] * self.group_bands[0]),
             "scaled_by": (1.0, 100.0),
             "extra_height": (1e-3, 1.0),
             "broad_by": (1.0, 100.0),
@@ -81,6 +95,11 @@ class ProceduralConfig:
             check_range(name, getattr(self, name), lowest, highest)
         for name in ("extra_share", "broad_share"):
             check_range(name, (getattr(self, name), getattr(self, name)), 0.0, 1.0)
+
+    @property
+    def most_bands(self) -> int:
+        """Columns that the bands of a substance need: all groups at their largest, and the additional weak band."""
+        return self.groups[1] * self.group_bands[1] + 1
 
 
 def family_of(n_classes: int, siblings: int) -> NDArray[np.intp]:
@@ -93,8 +112,8 @@ def draw_bands(
 ) -> Bands:
     """Draw the bands of substances, one row each, siblings of a family after one another, its prototype first.
 
-    A sibling keeps the columns of its prototype, so that band j of one is band j of the other; the last column is for
-    the additional weak band.
+    A sibling keeps the columns of its prototype, so that band j of one is band j of the other. Each group has as many
+    columns as the largest could have; the last column is for the additional weak band.
 
     Parameters
     ----------
@@ -107,8 +126,7 @@ def draw_bands(
     rng
         Source of randomness; each family has its own stream, so that more families leave the first ones as they are.
     """
-    most = config.bands[1] + 1
-    position, height, width = (np.zeros((n_classes, most)) for _ in range(3))
+    position, height, width = (np.zeros((n_classes, config.most_bands)) for _ in range(3))
     families = family_of(n_classes, config.siblings)
     for family, stream in enumerate(rng.spawn(int(families[-1]) + 1)):
         rows = np.flatnonzero(families == family)
@@ -125,13 +143,19 @@ def _draw_prototype(
     axis_range: tuple[float, float], config: ProceduralConfig, broader: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Positions, heights and widths of a family's first substance, ``(3, most)``; height 0 is no band."""
-    n = int(rng.integers(config.bands[0], config.bands[1] + 1))
-    bands = np.zeros((3, config.bands[1] + 1))
+    bands = np.zeros((3, config.most_bands))
+    of_groups = bands[:, :-1].reshape(3, config.groups[1], config.group_bands[1])
     low, high = _inner(axis_range)
-    bands[0, :n] = np.sort(rng.uniform(low, high, n))
-    bands[1, :n] = _log_uniform(config.height, n, rng)
+    n_groups = int(rng.integers(config.groups[0], config.groups[1] + 1))
+    edges = np.linspace(low, high, n_groups + 1)
+    for group, (start, stop) in enumerate(pairwise(edges)):
+        n = int(rng.integers(config.group_bands[0], config.group_bands[1] + 1))
+        extent = min(float(rng.uniform(*config.group_cm)), stop - start)
+        first = rng.uniform(start, stop - extent)
+        of_groups[0, group, :n] = np.sort(first + extent * rng.random(n))
+        of_groups[1, group, :n] = _log_uniform(config.height, n, rng)
+        of_groups[2, group, :n] = broader * _log_uniform(config.width_cm, n, rng)
     bands[1] /= bands[1].max()
-    bands[2, :n] = broader * _log_uniform(config.width_cm, n, rng)
     return bands
 
 
@@ -145,8 +169,11 @@ def _vary(
     """Bands of a sibling, ``(3, most)``."""
     bands = prototype.copy()
     present = np.flatnonzero(bands[1])
-    moved = rng.choice(present, int(rng.integers(config.moved_bands[0], config.moved_bands[1] + 1)), replace=False)
-    bands[0, moved] += broader * rng.uniform(*config.moved_cm, moved.size) * rng.choice((-1.0, 1.0), moved.size)
+    group = np.arange(bands.shape[1]) // config.group_bands[1]
+    n_moved = int(rng.integers(config.moved_groups[0], config.moved_groups[1] + 1))
+    for moved in rng.choice(np.unique(group[present]), n_moved, replace=False):
+        distance = broader * rng.uniform(*config.moved_cm) * rng.choice((-1.0, 1.0))
+        bands[0, present[group[present] == moved]] += distance
     scaled = rng.choice(present, int(rng.integers(config.scaled_bands[0], config.scaled_bands[1] + 1)), replace=False)
     bands[1, scaled] *= rng.uniform(*config.scaled_by, scaled.size) ** rng.choice((-1.0, 1.0), scaled.size)
     if rng.random() < config.extra_share:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from specnet.errors import ConfigurationError
 AXIS_RANGE = (100.0, 1500.0)
 CONFIG = ProceduralConfig(
     siblings=4,
-    bands=(15, 40),
-    moved_bands=(2, 4),
+    groups=(5, 8),
+    group_bands=(3, 5),
+    group_cm=(20.0, 60.0),
+    width_cm=(5.0, 30.0),
+    moved_groups=(1, 3),
     moved_cm=(1.0, 6.0),
     scaled_bands=(1, 3),
     scaled_by=(1.3, 2.0),
@@ -43,15 +47,32 @@ def test_substances_have_as_many_bands_as_asked_of_the_asked_widths_on_the_axis(
     np.testing.assert_allclose(bands.height[::4].max(axis=1), 1.0)
 
 
-def test_siblings_differ_in_a_few_bands_by_the_stated_amounts(bands):
+def test_bands_come_in_groups_that_are_no_wider_than_asked(bands):
+    for row in range(0, 120, 4):
+        groups = [group for group in range(8) if bands.height[row, 5 * group] > 0]
+        assert 5 <= len(groups) <= 8
+        ends = []
+        for group in groups:
+            positions = bands.position[row, 5 * group : 5 * group + 5][bands.height[row, 5 * group : 5 * group + 5] > 0]
+            assert 3 <= positions.size <= 5
+            assert np.ptp(positions) <= 60.0
+            ends.append((positions.min(), positions.max()))
+        assert all(left[1] < right[0] for left, right in pairwise(ends)), "groups lie in parts of their own"
+
+
+def test_siblings_differ_by_the_stated_amounts(bands):
     for prototype, sibling in pairs(bands):
-        distance = np.abs(bands.position[sibling, :-1] - bands.position[prototype, :-1])
-        moved = distance > 0
-        assert 2 <= moved.sum() <= 4
-        assert distance[moved].min() >= 1.0
-        assert distance[moved].max() <= 6.0
-        present = bands.height[prototype, :-1] > 0
-        factor = bands.height[sibling, :-1][present] / bands.height[prototype, :-1][present]
+        shift = (bands.position[sibling, :-1] - bands.position[prototype, :-1]).reshape(8, 5)
+        present = (bands.height[prototype, :-1] > 0).reshape(8, 5)
+        moved = [group for group in range(8) if np.abs(shift[group]).max() > 0]
+        assert 1 <= len(moved) <= 3
+        for group in moved:
+            # a group moves as a whole: its own pattern stays
+            np.testing.assert_allclose(shift[group, present[group]], shift[group, 0], atol=1e-9)
+            assert 1.0 - 1e-9 <= abs(shift[group, 0]) <= 6.0 + 1e-9
+        factor = (bands.height[sibling, :-1] / np.where(present.ravel(), bands.height[prototype, :-1], 1.0))[
+            present.ravel()
+        ]
         change = np.abs(np.log(factor))
         scaled = change > 1e-9
         assert 1 <= scaled.sum() <= 3
@@ -72,7 +93,7 @@ def test_families_are_far_apart_where_siblings_are_near(bands):
 
     shared_by_siblings = np.mean([len(points(a) & points(b)) / len(points(a)) for a, b in pairs(bands)])
     shared_by_families = np.mean([len(points(a) & points(a + 4)) / len(points(a)) for a in range(0, 116, 4)])
-    assert shared_by_siblings > 0.75
+    assert shared_by_siblings > 0.4
     assert shared_by_families < 0.15
 
 
@@ -94,9 +115,9 @@ def test_the_stated_share_of_families_is_broad_and_its_siblings_are_moved_furthe
     np.testing.assert_array_equal(broad[::2], broad[1::2])
     assert broad.mean() == pytest.approx(0.5, abs=0.08)
     distance = np.abs(bands.position[1::2] - bands.position[::2])
-    assert distance[~broad[::2]].max() <= 6.0
+    assert distance[~broad[::2]].max() <= 6.0 + 1e-9
     moved = distance[broad[::2]]
-    assert moved[moved > 0].min() >= 10.0
+    assert moved[moved > 1e-9].min() >= 10.0
 
 
 def test_the_last_family_may_be_smaller():
@@ -108,8 +129,8 @@ def test_the_last_family_may_be_smaller():
     ("change", "message"),
     [
         ({"siblings": 0}, "siblings is at least 1, got 0"),
-        ({"bands": (0, 4)}, "bands is within 1 to 256 in ascending order, got 0 to 4"),
-        ({"bands": (3, 9), "moved_bands": (2, 4)}, "moved_bands is within 0 to 3 in ascending order, got 2 to 4"),
+        ({"groups": (0, 4)}, "groups is within 1 to 64 in ascending order, got 0 to 4"),
+        ({"groups": (3, 9), "moved_groups": (2, 4)}, "moved_groups is within 0 to 3 in ascending order, got 2 to 4"),
         ({"width_cm": (9.0, 5.0)}, "width_cm is within .* got 9.0 to 5.0"),
         ({"height": (0.0, 1.0)}, "height is within 0.001 to 1"),
         ({"scaled_by": (0.5, 2.0)}, "scaled_by is within 1 to 100"),
@@ -126,7 +147,7 @@ def test_the_hard_preset_is_what_it_promises():
     hard = PRESETS["hard"]
     assert hard.n_classes >= 200
     assert (hard.n_instruments, hard.test_instruments) == (5, 2)
-    assert hard.substances.bands[0] >= 15
+    assert hard.substances.groups[0] * hard.substances.group_bands[0] >= 15
     assert hard.substances.siblings >= 3
-    assert hard.offset_cm + hard.stretch_cm + hard.bend_cm > hard.substances.moved_cm[1]
+    assert hard.drift_cm > hard.substances.moved_cm[1], "absolute positions say nothing about siblings"
     assert hard.mixture_share > 0.5

@@ -103,13 +103,11 @@ def test_the_strongest_band_of_a_substance_is_seen_within_the_instruments_errors
     largest = HARD.offset_cm + HARD.stretch_cm + HARD.bend_cm + 4 * (HARD.drift_cm + HARD.shift_cm) + 3
     axis = table.axis.values
     regions = table.bands.regions(table.axis, len(table.class_names), weakest=0.3)
-    near = np.array([np.interp(axis, axis[region], axis[region]) for region in regions])
     seen = axis[table.intensity.argmax(axis=1)]
     distance = np.array(
         [np.abs(axis[regions[label]] - place).min() for label, place in zip(table.labels, seen, strict=True)]
     )
-    assert near.shape == regions.shape
-    assert distance.max() < largest
+    assert max(distance) < largest
 
 
 def test_the_bend_of_an_axis_is_smooth_within_its_limit_and_zero_at_the_ends():
