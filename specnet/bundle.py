@@ -167,7 +167,7 @@ def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes
     """
     infos = {name: FileInfo(len(data), hashlib.sha256(data).hexdigest()) for name, data in sorted(files.items())}
     manifest = msgspec.structs.replace(manifest, files=infos, bundle_id="")
-    manifest = msgspec.structs.replace(manifest, bundle_id=_content_id(manifest))
+    manifest = msgspec.structs.replace(manifest, bundle_id=_content_id(msgspec.json.encode(manifest)))
     _validate(manifest)
 
     def fill(temporary: Path) -> None:
@@ -208,8 +208,9 @@ def parse_bundle(data: bytes, name: str = "bundle") -> Bundle:
         raise BundleError(f"{name} has {len(data)} bytes, at most {MAX_BUNDLE_BYTES} are accepted")
     contents = _unzip(data, name)
     _check_layout(data, contents, name)
-    manifest = _parse_manifest(contents.pop(MANIFEST, None), name)
-    _check_hashes(manifest, contents, name)
+    document = contents.pop(MANIFEST, b"")
+    manifest = _parse_manifest(document, name)
+    _check_hashes(manifest, _content_id(document), contents, name)
     _validate(manifest)
     try:
         axis, source_axis = SpectralAxis.from_dict(manifest.axis), SpectralAxis.from_dict(manifest.source_axis)
@@ -246,8 +247,8 @@ def _check_layout(data: bytes, contents: Mapping[str, bytes], name: str) -> None
         raise BundleIntegrityError(f"{name} is damaged: the zip is not in the form in which bundles are written")
 
 
-def _parse_manifest(document: bytes | None, name: str) -> Manifest:
-    if document is None or len(document) > MAX_MANIFEST_BYTES:
+def _parse_manifest(document: bytes, name: str) -> Manifest:
+    if not document or len(document) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{name} has no {MANIFEST} of at most {MAX_MANIFEST_BYTES} bytes: it is no specnet bundle")
     try:
         head = msgspec.json.decode(document, type=_Head)
@@ -269,10 +270,10 @@ class _Head(msgspec.Struct):
     format_version: int
 
 
-def _check_hashes(manifest: Manifest, contents: Mapping[str, bytes], name: str) -> None:
-    if _content_id(manifest) != manifest.bundle_id:
+def _check_hashes(manifest: Manifest, content_id: str, contents: Mapping[str, bytes], name: str) -> None:
+    if content_id != manifest.bundle_id:
         raise BundleIntegrityError(
-            f"{name}: the manifest's content gives id {_content_id(manifest)}, it says {manifest.bundle_id[:40]}"
+            f"{name}: the manifest's content gives id {content_id}, it says {manifest.bundle_id[:40]}"
         )
     if set(contents) != set(manifest.files):
         different = sorted(set(contents) ^ set(manifest.files))[:5]
@@ -285,9 +286,10 @@ def _check_hashes(manifest: Manifest, contents: Mapping[str, bytes], name: str) 
             )
 
 
-def _content_id(manifest: Manifest) -> str:
-    content = msgspec.json.encode(msgspec.structs.replace(manifest, bundle_id=""), order="sorted")
-    return hashlib.sha256(content).hexdigest()[:16]
+def _content_id(document: bytes) -> str:
+    """Id of a manifest as it is written: fields that a later release adds with a default are not part of it."""
+    fields = msgspec.json.decode(document) | {"bundle_id": ""}
+    return hashlib.sha256(msgspec.json.encode(fields, order="sorted")).hexdigest()[:16]
 
 
 def _validate(manifest: Manifest) -> None:

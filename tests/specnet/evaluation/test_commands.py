@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from specnet.calibration import read_calibration
+from specnet.calibration import RiskMethod, read_calibration
 from specnet.commands import calibrate, evaluate
 from specnet.datasets import SpectraTable, write_spectra
 from specnet.errors import ConfigurationError, ModelError
+from specnet.exits import REJECT_SCORES, SCORES
 from specnet.nn import create_model
 from specnet.preprocessing import pipeline_preset
 from specnet.spectra import Quantity, SpectralAxis
@@ -141,3 +142,71 @@ def test_budget_and_accuracy_exclude_each_other(made: tuple[Path, Path], capsys:
     with pytest.raises(SystemExit):
         _call(calibrate, *made, "--budget", "0.3", "--min-accuracy", "0.9")
     assert "not allowed with" in capsys.readouterr().err
+
+
+def test_a_risk_and_a_rate_of_false_alarms_are_promised_written_and_measured(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = made
+    document = _call(calibrate, run, data, "--max-risk", "0.5", "--confidence", "0.8", "--false-alarm", "0.2")
+    output = capsys.readouterr()
+    assert (document["chosen"], document["notes"]) == ("risk", [])
+    assert document["risk"]["n_risk"] + document["reject"]["n_reject"] in (26, 27)
+    assert (document["risk"]["method"], document["risk"]["confidence"]) == ("ucb", 0.8)
+    assert document["risk"]["risk_bound"] <= 0.5
+    assert "of accuracy is lost against the last exit with 80% confidence" in output.out
+    assert "at most 20.00% of known" in output.out
+    written = read_calibration(run / "calibration.json")
+    assert written.risk is not None
+    assert written.policy.reject == document["reject"]["score"] == "improbability"
+    report = _call(evaluate, run, data, "--plots", tmp_path)
+    assert report["risk"] == document["risk"]
+    assert report["rejection"]["threshold"] == document["reject"]["threshold"]
+    assert "called unknown although known" in capsys.readouterr().out
+
+
+def test_a_risk_that_so_few_spectra_cannot_support_is_noted(
+    made: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = made
+    document = _call(calibrate, run, data, "--max-risk", "0.001", "--risk-method", "crc")
+    assert document["risk"]["risk_bound"] == 0
+    assert document["risk"]["least_risk"] == pytest.approx(1 / 21)
+    assert set(document["operating_points"]["risk"]["exit_shares"][:-1]) == {0.0}
+    assert "nothing leaves early" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("score", ["gate", "patience", "auto"])
+def test_any_score_can_be_calibrated_and_evaluated(made: tuple[Path, Path], tmp_path: Path, score: str) -> None:
+    run, data = made
+    document = _call(calibrate, run, data, "--score", score)
+    assert document["score"] == score or (score == "auto" and document["score"] in SCORES)
+    assert _call(evaluate, run, data, "--plots", tmp_path)["score"] == document["score"]
+
+
+def test_choices_of_the_command_are_those_that_exist() -> None:
+    parser = argparse.ArgumentParser()
+    calibrate.add_arguments(parser)
+    choices = {action.dest: action.choices for action in parser._actions if action.choices}
+    assert choices["score"] == (*SCORES, "auto")
+    assert choices["reject_score"] == tuple(REJECT_SCORES)
+    assert choices["risk_method"] == tuple(RiskMethod)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--max-risk", "2"), "a risk is a share"),
+        (("--max-risk", "0.1", "--confidence", "1.5"), "a confidence is above 0 and below 1"),
+        (("--false-alarm", "1"), "a rate of false alarms is above 0 and below 1"),
+    ],
+)
+def test_bad_promises_are_refused_and_change_nothing(
+    made: tuple[Path, Path], words: tuple[str, ...], message: str
+) -> None:
+    run, data = made
+    _call(calibrate, run, data)
+    before = (run / "calibration.json").read_bytes()
+    with pytest.raises(ConfigurationError, match=message):
+        _call(calibrate, run, data, *words)
+    assert (run / "calibration.json").read_bytes() == before
