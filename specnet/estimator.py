@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -18,7 +19,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, TensorDataset
 
 from specnet import __version__
@@ -26,18 +27,24 @@ from specnet.calibration import CachedLogits, calibrate
 from specnet.datasets.splits import stratified_folds
 from specnet.errors import ConfigurationError, DatasetError
 from specnet.exits import NEVER, ExitPolicy, Routing, route
-from specnet.nn import HARD, create_model
-from specnet.preprocessing import Pipeline, Resample, fit_pipeline
+from specnet.nn import HARD
+from specnet.nn.protocol import ExitNetwork
+from specnet.preprocessing import Pipeline, Resample, fit_pipeline, suitable_pipelines
 from specnet.spectra import Quantity, SpectralAxis
-from specnet.training.config import TrainConfig
-from specnet.training.linear import fit_linear_exit
+from specnet.training.building import build_network
+from specnet.training.config import AUTO, TrainConfig
+from specnet.training.linear import LinearChoice, choose_linear
 from specnet.training.loop import train_network
+from specnet.training.pilots import choose_recipe
+from specnet.training.preparation import compare_preprocessings, points_per_bin
 from specnet.training.run import Run
 
 SHORTEST = 8
 """Points that a network needs for a stage of any use; shorter spectra are interpolated to as many."""
 FEWEST_CALIBRATION = 8
 """Below this number of calibration spectra a temperature or threshold would be chance; none is fitted then."""
+USUAL_AUGMENTATION = "light"
+"""Taken instead of a choice when there are no calibration spectra to choose by."""
 BATCH = 512
 
 
@@ -54,9 +61,10 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
     quantity, unit
         What `axis` is when it is an array, see `SpectralAxis`.
     preprocessing
-        Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`. ``"auto"`` follows the axis; without an
-        axis it standardises every feature, because an earlier step of a pipeline may have prepared them.
-    epochs, batch_size, learning_rate, augmentation, adaptive, active_target
+        Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`. ``"auto"`` chooses among those that suit
+        the axis by cross-validating exit 0; without an axis it standardises every feature, because an earlier step of a
+        pipeline may have prepared them.
+    epochs, batch_size, learning_rate, augmentation, adaptivity, additive, active_target
         See `specnet.training.TrainConfig`; 0 epochs means as many as the data need.
     calibration_share
         Share of the spectra on which temperatures and thresholds are fitted, 0.1 to 0.5; whole groups, and alike in
@@ -91,7 +99,7 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
     def __init__(
         self,
-        preset: str = "small",
+        preset: str = "tiny",
         *,
         axis: Any = None,
         quantity: str = "channel",
@@ -100,8 +108,9 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         epochs: int = 0,
         batch_size: int = 64,
         learning_rate: float = 3e-3,
-        augmentation: str = "light",
-        adaptive: bool = True,
+        augmentation: str = "auto",
+        adaptivity: str = "gate",
+        additive: bool = True,
         active_target: float = 0.35,
         calibration_share: float = 0.2,
         budget: float | None = None,
@@ -116,7 +125,8 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.augmentation = augmentation
-        self.adaptive = adaptive
+        self.adaptivity = adaptivity
+        self.additive = additive
         self.active_target = active_target
         self.calibration_share = calibration_share
         self.budget = budget
@@ -152,30 +162,27 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         axis = self._axis(intensity.shape[1])
         config = self._config()
         training, held = _split(labels, numbers, self.calibration_share, config.seed)
-        pipeline = _pipeline(config.preprocessing, axis, intensity[training])
+        config = config.for_spectra(len(training))
+        known = labels[training].astype(np.int64)
+        own_groups = None if numbers is None else numbers[training]
+        pipeline = _pipeline(config, axis, intensity[training], known, own_groups)
         bound = pipeline.bind(axis)
         spectra = bound(_dark_allowed(axis, intensity))
-        config = config.for_spectra(len(training))
+        linear = choose_linear(
+            spectra[training],
+            known,
+            own_groups,
+            len(self.classes_),
+            bin_points=points_per_bin(bound.axis),
+            seed=config.seed,
+        )
         with _own_randomness(config.seed):
-            network = create_model(
-                config.preset,
-                n_points=bound.axis.n_points,
-                n_classes=len(self.classes_),
-                adaptive=config.adaptive,
+            config, network, history = _train(
+                config, linear, spectra[training], known, spectra[held], labels[held].astype(np.int64)
             )
-            known = labels[training].astype(np.int64)
-            fit_linear_exit(
-                network.exit0,
-                spectra[training],
-                known,
-                None if numbers is None else numbers[training],
-                seed=config.seed,
-            )
-            data = TensorDataset(torch.from_numpy(spectra[training]), torch.from_numpy(known))
-            progress = train_network(network, cast("Dataset[tuple[Tensor, Tensor]]", data), config)
         self.run_ = Run(
             path=Path("specnet"),
-            network=network.eval(),
+            network=network,
             pipeline=pipeline,
             axis=bound.axis,
             source_axis=axis,
@@ -184,7 +191,7 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             split_by="spectrum" if groups is None else "group",
             split_origin=f"{len(held)} of {len(labels)} spectra are for calibration",
             intensity_unit="",
-            provenance={"specnet": __version__, "n_train": len(training), "history": progress.history},
+            provenance={"specnet": __version__, "n_train": len(training), "exit0": linear.name, "history": history},
         )
         self._calibrate(spectra[held], labels[held])
         examples = [np.flatnonzero(labels == label)[0] for label in range(len(self.classes_))]
@@ -237,7 +244,8 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             augmentation=self.augmentation,
-            adaptive=self.adaptive,
+            adaptivity=self.adaptivity,
+            additive=self.additive,
             active_target=self.active_target,
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
         )
@@ -250,13 +258,13 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         return SpectralAxis(np.asarray(self.axis, dtype=np.float64), Quantity(self.quantity), self.unit)
 
     def _calibrate(self, spectra: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
-        n_exits = self.run_.network.n_exits
+        n_exits, additive = self.run_.network.n_exits, self.run_.additive
         self.calibration_ = None
-        self.policy_ = ExitPolicy(temperatures=(1.0,) * n_exits, thresholds=(NEVER,) * n_exits)
+        self.policy_ = ExitPolicy(temperatures=(1.0,) * n_exits, thresholds=(NEVER,) * n_exits, additive=additive)
         if len(labels):
             logits, macs = self._exits(spectra)
             cached = CachedLogits(logits, labels.astype(np.int64), macs, self.run_.network.static_macs())
-            self.calibration_ = calibrate(cached, budget=self.budget)
+            self.calibration_ = calibrate(cached, budget=self.budget, additive=additive)
             self.policy_ = self.calibration_.policy
 
     def _route(self, X: ArrayLike) -> tuple[Routing, NDArray[np.int64]]:
@@ -271,7 +279,7 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
 
         In double precision: what single precision rounds depends on how many spectra are judged at once.
         """
-        network = deepcopy(self.run_.network).double()
+        network = deepcopy(cast("nn.Module", self.run_.network)).double()
         logits, depths = [], []
         with torch.no_grad():
             for start in range(0, len(spectra), BATCH):
@@ -279,19 +287,60 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
                 logits.append(torch.stack(outputs.logits).float().numpy())
                 depths.append([depth.to(torch.uint8).numpy() for depth in outputs.depths])
         joined = [np.concatenate(parts) for parts in zip(*depths, strict=True)]
-        return np.concatenate(logits, axis=1), self.run_.executed_macs(joined)
+        return np.concatenate(logits, axis=1), self.run_.executed_macs(joined, len(spectra))
 
 
-def _pipeline(name: str, axis: SpectralAxis, intensity: NDArray[Any]) -> Pipeline:
-    """Preset for the axis, fitted where it is; spectra of a few points are interpolated to more."""
-    if axis.n_points >= SHORTEST:
-        return fit_pipeline(name, axis, _dark_allowed(axis, intensity))
-    fine = np.linspace(axis.values[0], axis.values[-1], SHORTEST)
-    finer = SpectralAxis(fine, axis.quantity, axis.unit)
-    interpolate = Resample.uniform(finer)
-    longer = Pipeline((interpolate,)).bind(axis)(_dark_allowed(axis, intensity))
-    rest = [step for step in fit_pipeline(name, finer, longer).steps if not isinstance(step, Resample)]
-    return Pipeline((interpolate, *rest))
+def _pipeline(
+    config: TrainConfig,
+    axis: SpectralAxis,
+    intensity: NDArray[Any],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+) -> Pipeline:
+    """Preprocessing, chosen and fitted on training spectra; those of a few points are interpolated to more first."""
+    intensity = _dark_allowed(axis, intensity)
+    interpolate: tuple[Resample, ...] = ()
+    if axis.n_points < SHORTEST:
+        fine = np.linspace(axis.values[0], axis.values[-1], SHORTEST)
+        finer = SpectralAxis(fine, axis.quantity, axis.unit)
+        interpolate = (Resample.uniform(finer),)
+        axis, intensity = finer, Pipeline(interpolate).bind(axis)(intensity)
+    name = config.preprocessing
+    if name == AUTO:
+        names = suitable_pipelines(axis, intensity)
+        found = compare_preprocessings(
+            names, axis, intensity, labels, groups, n_classes=int(labels.max()) + 1, seed=config.seed
+        )
+        name = max(found, key=lambda candidate: found[candidate]) if found else names[0]
+    steps = fit_pipeline(name, axis, intensity).steps
+    return Pipeline((*interpolate, *(step for step in steps if not (interpolate and isinstance(step, Resample)))))
+
+
+def _train(
+    config: TrainConfig,
+    linear: LinearChoice,
+    spectra: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    held_out: NDArray[np.float32],
+    held_labels: NDArray[np.int64],
+) -> tuple[TrainConfig, ExitNetwork, list[dict[str, float]]]:
+    """Network of the settled recipe, trained on preprocessed spectra, with what each epoch reported."""
+    data = cast("Dataset[tuple[Tensor, Tensor]]", TensorDataset(torch.from_numpy(spectra), torch.from_numpy(labels)))
+    offsets = torch.from_numpy(linear.out_of_fold)
+
+    def build(recipe: TrainConfig) -> ExitNetwork:
+        torch.manual_seed(recipe.seed)
+        return build_network(recipe, spectra.shape[1], linear.out_of_fold.shape[1], linear)
+
+    if config.augmentation == AUTO and len(held_labels):
+        choice = choose_recipe(build, data, offsets, held_out, held_labels, config)
+        config = replace(config, augmentation=choice.augmentation, additive=choice.additive)
+    elif config.augmentation == AUTO:
+        config = replace(config, augmentation=USUAL_AUGMENTATION)
+    network = build(config)
+    additive = config.additive and network.exit0 is not None
+    progress = train_network(network, data, config, offsets=offsets if additive else None)
+    return config, network.eval(), progress.history
 
 
 def _dark_allowed(axis: SpectralAxis, spectra: NDArray[Any]) -> NDArray[Any]:

@@ -26,7 +26,7 @@ from specnet.datasets import Holdout
 from specnet.errors import ConfigurationError
 from specnet.export import export_segments
 from specnet.files import write_atomically
-from specnet.nn import HARD, save_weights
+from specnet.nn import HARD, SpecNet, save_weights
 from specnet.runtime import Segments, self_test
 from specnet.training.run import Run
 from specnet.wire.topics import NAME
@@ -60,7 +60,7 @@ def pack(
     Raises
     ------
     ConfigurationError
-        For an invalid name or version.
+        For an invalid name or version, or a baseline network.
     BundleIntegrityError
         When torch and ONNX Runtime disagree: nothing is written.
     """
@@ -87,6 +87,10 @@ def assemble(
         raise ConfigurationError(f"a model's name is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
     if version < 1:
         raise ConfigurationError(f"a version is at least 1, got {version}")
+    if not isinstance(run.network, SpecNet):
+        raise ConfigurationError(
+            f"{type(run.network).__name__} is a baseline for comparison; a bundle holds a network of specnet's own"
+        )
     segments = export_segments(run.network)
     vectors = _selftest(run, intensity)
     files = {segment.info.file: segment.data for segment in segments}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,8 +22,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from specnet.errors import ConfigurationError, ModelError
-from specnet.nn import HARD, SpecNet
+from specnet.nn import HARD
 from specnet.nn.halting import Halting
+from specnet.nn.protocol import ExitNetwork
 
 BATCH = 64
 STEPS = 64
@@ -30,7 +32,7 @@ Score = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Log-probabilities ``(n, C)`` of preprocessed spectra ``(n, L)``."""
 
 
-def exit_score(network: SpecNet, exit_index: int = -1) -> Score:
+def exit_score(network: ExitNetwork, exit_index: int = -1) -> Score:
     """Make the function that gives an exit's log-probabilities; -1 is the last exit.
 
     Raises
@@ -51,7 +53,11 @@ def exit_score(network: SpecNet, exit_index: int = -1) -> Score:
 
 
 def gradient_times_input(
-    network: SpecNet, spectra: NDArray[np.float32], *, exit_index: int = -1, targets: NDArray[np.int64] | None = None
+    network: ExitNetwork,
+    spectra: NDArray[np.float32],
+    *,
+    exit_index: int = -1,
+    targets: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     r"""Gradient times input, ``(n, L)``.
 
@@ -83,7 +89,7 @@ def gradient_times_input(
 
 
 def integrated_gradients(
-    network: SpecNet,
+    network: ExitNetwork,
     spectra: NDArray[np.float32],
     *,
     exit_index: int = -1,
@@ -181,14 +187,15 @@ def occlusion(
 
 
 @contextmanager
-def _depth_as_at(network: SpecNet, x: Tensor) -> Iterator[None]:
+def _depth_as_at(network: ExitNetwork, x: Tensor) -> Iterator[None]:
     """Every pass runs the units that run on `x`, with the gates as constants."""
     gates: dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, _: object, output: Tensor) -> Tensor:
         return gates.setdefault(module, output.detach())
 
-    handles = [module.register_forward_hook(keep) for module in network.modules() if isinstance(module, Halting)]
+    modules = cast("nn.Module", network).modules()
+    handles = [module.register_forward_hook(keep) for module in modules if isinstance(module, Halting)]
     try:
         with torch.no_grad():
             network(x[:, None], HARD)
@@ -198,7 +205,7 @@ def _depth_as_at(network: SpecNet, x: Tensor) -> Iterator[None]:
             handle.remove()
 
 
-def _gradient(network: SpecNet, x: Tensor, classes: Tensor | None, exit_index: int) -> Tensor:
+def _gradient(network: ExitNetwork, x: Tensor, classes: Tensor | None, exit_index: int) -> Tensor:
     x = x.detach().requires_grad_()
     log_p = _log_probabilities(network, x, exit_index)
     chosen = log_p.argmax(dim=1) if classes is None else classes
@@ -206,12 +213,17 @@ def _gradient(network: SpecNet, x: Tensor, classes: Tensor | None, exit_index: i
     return gradient
 
 
-def _log_probabilities(network: SpecNet, x: Tensor, exit_index: int) -> Tensor:
-    return functional.log_softmax(network(x[:, None], HARD).logits[exit_index], dim=1)
+def _log_probabilities(network: ExitNetwork, x: Tensor, exit_index: int) -> Tensor:
+    all_logits = network(x[:, None], HARD).logits
+    logits = all_logits[exit_index]
+    # additive exits say what is to be added to exit 0
+    if getattr(network.config, "additive", False) and exit_index != 0:
+        logits = logits + all_logits[0]
+    return functional.log_softmax(logits, dim=1)
 
 
 def _in_batches(
-    network: SpecNet,
+    network: ExitNetwork,
     spectra: NDArray[np.float32],
     targets: NDArray[np.int64] | None,
     of_batch: Callable[[Tensor, Tensor | None], Tensor],
@@ -226,7 +238,7 @@ def _in_batches(
 
 
 @contextmanager
-def _evaluating(network: SpecNet) -> Iterator[None]:
+def _evaluating(network: ExitNetwork) -> Iterator[None]:
     """Switch to evaluation mode, then back to the mode from before."""
     training = network.training
     network.eval()
@@ -240,6 +252,6 @@ def _tensor(spectra: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(np.array(spectra, dtype=np.float32))
 
 
-def _require_exit(network: SpecNet, exit_index: int) -> None:
+def _require_exit(network: ExitNetwork, exit_index: int) -> None:
     if not -1 <= exit_index < network.n_exits:
         raise ModelError(f"the network has exits 0 to {network.n_exits - 1} (-1 is the last), got {exit_index}")

@@ -12,7 +12,7 @@ from specnet import SpecNetClassifier
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 # two epochs pass through the dense and the hard phase of the schedule; a large batch makes few steps
-QUICK = SpecNetClassifier(preset="nano", epochs=2, batch_size=256)
+QUICK = SpecNetClassifier(preset="nano", epochs=2, batch_size=256, augmentation="light")
 
 
 @parametrize_with_checks([QUICK])  # type: ignore[untyped-decorator]
