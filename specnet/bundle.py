@@ -208,8 +208,9 @@ def parse_bundle(data: bytes, name: str = "bundle") -> Bundle:
         raise BundleError(f"{name} has {len(data)} bytes, at most {MAX_BUNDLE_BYTES} are accepted")
     contents = _unzip(data, name)
     _check_layout(data, contents, name)
-    document = contents.pop(MANIFEST, b"")
+    document = contents.pop(MANIFEST, None)
     manifest = _parse_manifest(document, name)
+    assert document is not None
     _check_hashes(manifest, _content_id(document), contents, name)
     _validate(manifest)
     try:
@@ -247,8 +248,8 @@ def _check_layout(data: bytes, contents: Mapping[str, bytes], name: str) -> None
         raise BundleIntegrityError(f"{name} is damaged: the zip is not in the form in which bundles are written")
 
 
-def _parse_manifest(document: bytes, name: str) -> Manifest:
-    if not document or len(document) > MAX_MANIFEST_BYTES:
+def _parse_manifest(document: bytes | None, name: str) -> Manifest:
+    if document is None or len(document) > MAX_MANIFEST_BYTES:
         raise BundleError(f"{name} has no {MANIFEST} of at most {MAX_MANIFEST_BYTES} bytes: it is no specnet bundle")
     try:
         head = msgspec.json.decode(document, type=_Head)

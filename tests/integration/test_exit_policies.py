@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import msgspec
@@ -16,11 +17,12 @@ from gateway.engine import OnnxEngine
 from gateway.finishing import finish
 from gateway.intake import RefusedRequest, check_request
 from gateway.models import prepare
-from specnet.bundle import read_bundle, write_bundle
-from specnet.errors import BundleError
+from specnet.bundle import MANIFEST, parse_bundle, read_bundle, write_bundle
+from specnet.errors import BundleError, BundleIntegrityError
 from specnet.exits import COMBINERS, REJECT_SCORES, SCORES, ExitPolicy
 from specnet.mqtt import Incoming
 from specnet.runtime import Predictor
+from specnet.stored_zip import stored_zip
 from specnet.wire import OffloadRequest, Topics, decode, encode
 from specnet.wire.messages import Answer, Provisional, Result
 
@@ -98,6 +100,24 @@ def test_a_state_of_another_policy_and_an_absurd_one_are_refused(tmp_path: Path)
         with pytest.raises(RefusedRequest, match=message) as refusal:
             check_request(changed, Incoming("", b"", 1, False), {model.bundle_id: model}.get)
         assert refusal.value.reason == "state"
+
+
+def test_a_bundle_of_an_older_release_is_read(tmp_path: Path) -> None:
+    """Its manifest lacks the fields that came later, and its id was made without them."""
+    make_bundle(tmp_path / "new.specnet", policy=ExitPolicy(temperatures=(1.0,) * 4, thresholds=(0.5,) * 4))
+    bundle = read_bundle(tmp_path / "new.specnet")
+    document = msgspec.to_builtins(bundle.manifest) | {"bundle_id": ""}
+    kept = ("temperatures", "thresholds", "combiner", "score")
+    document["policy"] = {name: document["policy"][name] for name in kept}
+    document["bundle_id"] = hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()[:16]
+    entries = [(MANIFEST, msgspec.json.encode(document)), *sorted(bundle.files.items())]
+    old = parse_bundle(b"".join(stored_zip(entries)))
+    assert old.manifest.policy == bundle.manifest.policy
+    assert old.bundle_id == document["bundle_id"] != bundle.bundle_id
+    document["policy"]["score"] = "margin"
+    entries[0] = (MANIFEST, msgspec.json.encode(document))
+    with pytest.raises(BundleIntegrityError, match="content gives id"):
+        parse_bundle(b"".join(stored_zip(entries)))
 
 
 def test_operating_points_of_different_states_make_no_bundle(tmp_path: Path) -> None:

@@ -121,6 +121,7 @@ def test_predict_answers_as_the_library_does(path: Journey) -> None:
     assert [answer["class"] for answer in document["answers"]] == prediction.names
     assert [answer["exit"] for answer in document["answers"]] == prediction.exit_index.tolist()
     assert [answer["macs"] for answer in document["answers"]] == prediction.macs.tolist()
+    assert [answer["known"] for answer in document["answers"]] == prediction.known.tolist()
     np.testing.assert_allclose(
         [answer["probability"] for answer in document["answers"]], prediction.probabilities.max(axis=1), atol=1e-6
     )
