@@ -22,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="folder of results; continued when there"
     )
-    parser.add_argument("--methods", metavar="A,B,...", help="names of methods (default: all)")
+    parser.add_argument(
+        "--methods",
+        metavar="A,B,...",
+        help="names of baselines and recipes (default: all baselines, specnet, static, pooled, resnet1d, msdnet1d)",
+    )
     parser.add_argument("--seeds", default="0,1,2", metavar="N,...", help="seeds (default: 0,1,2)")
     parser.add_argument(
         "--folds",
@@ -87,11 +91,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    from specnet.evaluation.comparison import Plan, default_folds, list_methods
+    from specnet.evaluation.comparison import Plan, default_folds, default_methods
     from specnet.training import TrainConfig
 
     given = {} if args.epochs is None else {"epochs": args.epochs}
-    methods = list_methods() if args.methods is None else [name.strip() for name in args.methods.split(",")]
+    methods = default_methods() if args.methods is None else [name.strip() for name in args.methods.split(",")]
     folds: tuple[int | None, ...] = (None,)
     if args.folds == "auto":
         folds = default_folds(args.data)

@@ -17,7 +17,8 @@ from specnet.evaluation.comparison.methods import network_config
 from specnet.evaluation.depth import DepthMaps
 from specnet.evaluation.report import evaluate
 from specnet.files import write_json
-from specnet.training import Run, TrainConfig, load_run, train
+from specnet.nn import ExitNetwork, SpecNet
+from specnet.training import Run, TrainConfig, find_recipe, load_run, train
 
 OPERATING_POINT, QUARTER, LAST_EXIT = "operating point", "quarter of budget", "last exit"
 TIMED_SPECTRA = 16
@@ -34,7 +35,7 @@ def network_result(task: Task) -> dict[str, Any]:
     run = _trained(task, network_config(task.method, task.config))
     held = run.cache(task.data, Holdout.CALIBRATION).logits
     test = run.cache(task.data, Holdout.TEST)
-    calibration = calibrate(held)
+    calibration = calibrate(held, additive=run.additive)
     calibration.write(run.calibration_path)
     times = run.measure_us(spectra=test.spectra[:TIMED_SPECTRA])
     report = evaluate(
@@ -43,15 +44,19 @@ def network_result(task: Task) -> dict[str, Any]:
         held,
         classes=run.classes,
         split_by=run.split_by,
-        depth=DepthMaps(test.depths, test.units),
+        depth=DepthMaps(test.depths, test.units) if test.units else None,
         cumulative_us=times,
     )
     write_json(run.path / "evaluation.json", report)
+    rows, curve = network_rows(report, times), budget_curve(report, times)
+    if find_recipe(task.method).static:  # deployed without early exits, so it does not pay for them
+        last = rows[-1]
+        rows, curve = [{**last, "macs": last["macs"] - shallow_exit_macs(run.network)}], []
     return {
         "kind": "network",
         "runtime": "ONNX Runtime",
-        "rows": network_rows(report, times),
-        "curve": budget_curve(report, times),
+        "rows": rows,
+        "curve": curve,
         "detail": {
             "run": str(run.path.relative_to(task.out)),
             "parameters": sum(parameter.numel() for parameter in run.network.parameters()),
@@ -84,6 +89,14 @@ def budget_curve(report: dict[str, Any], cumulative_us: Sequence[float]) -> list
         }
         for entry in report["within_budget"]
     ]
+
+
+def shallow_exit_macs(network: ExitNetwork) -> int:
+    """MACs of exit 0 and of the heads before the last one."""
+    exit0 = 0 if network.exit0 is None else network.exit0.macs
+    if not isinstance(network, SpecNet):
+        return exit0
+    return exit0 + sum(network.head(k).macs for k in range(1, network.config.n_stages))
 
 
 def _routed(variant: str, entry: dict[str, Any], cumulative_us: Sequence[float]) -> dict[str, Any]:
