@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +14,20 @@ from rich.table import Table
 
 WIDTH = 160
 _quiet_stdout = False
+_silent = False
 
 
 def use_json(enabled: bool) -> None:
     """Keep stdout free for one JSON document: `say` and `table` then write to stderr."""
     global _quiet_stdout
     _quiet_stdout = enabled
+
+
+def leave_reporting_to_another() -> None:
+    """Write nothing from here on but errors: one of several processes reports for all."""
+    global _silent
+    _silent = True
+    sys.stdout = io.StringIO()
 
 
 def _out() -> Console:
@@ -34,6 +43,8 @@ def say(text: str = "") -> None:
 
 def note(text: str) -> None:
     """Write a remark to stderr."""
+    if _silent:
+        return
     Console(file=sys.stderr, highlight=False, soft_wrap=True).print(text, markup=False)
 
 
@@ -66,7 +77,7 @@ def progress(description: str, total: float | None) -> Iterator[Advance]:
         TextColumn("{task.fields[remark]}"),
         console=Console(file=sys.stderr),
         transient=True,
-        disable=not sys.stderr.isatty(),
+        disable=_silent or not sys.stderr.isatty(),
     )
     with bar:
         task = bar.add_task(description, total=total, remark="")

@@ -19,14 +19,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from specnet.errors import ConfigurationError
+from specnet.nn.protocol import ExitNetwork
 from specnet.training.whole_batch import WholeBatch
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -112,7 +114,7 @@ class Processes:
         result: T = _map(outputs, complete)
         return result
 
-    def sum_gradients(self, network: nn.Module) -> None:
+    def sum_gradients(self, network: ExitNetwork) -> None:
         """Add up the gradients of all processes, in place."""
         gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
         if self.world == 1 or not gradients:
@@ -124,7 +126,7 @@ class Processes:
             gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
             start += gradient.numel()
 
-    def copy_from_main(self, network: nn.Module) -> None:
+    def copy_from_main(self, network: ExitNetwork) -> None:
         """Give all processes the parameters and buffers of the first."""
         if self.world > 1:
             for tensor in network.state_dict().values():
@@ -140,6 +142,15 @@ class Processes:
     def _sizes(self, batch: int) -> list[int]:
         blocks = (replace(self, rank=rank).rows(batch) for rank in range(self.world))
         return [block.stop - block.start for block in blocks]
+
+
+ALONE = Processes()
+_current: ContextVar[Processes] = ContextVar("processes", default=ALONE)
+
+
+def current_processes() -> Processes:
+    """Find the `process_group` that this code runs in; outside of one, this process is alone on the CPU."""
+    return _current.get()
 
 
 @contextmanager
@@ -160,14 +171,15 @@ def process_group(device: str = "cpu", amp: str = "auto") -> Iterator[Processes]
     """
     rank, world, local = _number("RANK", 0), _number("WORLD_SIZE", 1), _number("LOCAL_RANK", 0)
     processes = Processes(rank, world, choose_device(device, local), amp)
-    if world == 1:
-        yield processes
-        return
-    distributed.init_process_group("nccl" if processes.device.type == "cuda" else "gloo", timeout=PATIENCE)
+    if world > 1:
+        distributed.init_process_group("nccl" if processes.device.type == "cuda" else "gloo", timeout=PATIENCE)
+    token = _current.set(processes)
     try:
         yield processes
     finally:
-        distributed.destroy_process_group()
+        _current.reset(token)
+        if world > 1:
+            distributed.destroy_process_group()
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

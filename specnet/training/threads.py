@@ -23,6 +23,8 @@ def use_threads(preset: str, threads: int | None = None) -> int:
     """
     if threads is not None and threads < 1:
         raise ConfigurationError(f"threads are at least 1, got {threads}")
-    number = threads or (1 if preset in SINGLE else len(os.sched_getaffinity(0)))
+    neighbours = os.environ.get("LOCAL_WORLD_SIZE", "1")  # torchrun's processes on this machine share its cores
+    cores = len(os.sched_getaffinity(0)) // max(1, int(neighbours) if neighbours.isdecimal() else 1)
+    number = threads or (1 if preset in SINGLE else max(1, cores))
     torch.set_num_threads(number)
     return number

@@ -30,7 +30,7 @@ def main(out: Path) -> None:
     with process_group("cpu") as processes:
         torch.manual_seed(2)
         network = create_model("nano", n_points=96, n_classes=3).double()
-        progress = train_network(network, data, config, checkpoint=out / "checkpoint.safetensors", processes=processes)
+        progress = train_network(network, data, config, checkpoint=out / "checkpoint.safetensors")
         if processes.is_main:
             save_file({k: v.contiguous() for k, v in network.state_dict().items()}, out / "weights.safetensors")
             (out / "history.json").write_text(json.dumps(progress.history))

@@ -51,7 +51,19 @@ def test_two_processes_train_the_network_of_one(tmp_path: Path) -> None:
 
 
 def test_specnet_train_under_torchrun(spectra_file: Path, tmp_path: Path) -> None:
-    options = ["--preset", "nano", "--epochs", "2", "--batch-size", "32", "--seed", "4", "--json"]
+    options = [
+        "--preset",
+        "nano",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "32",
+        "--seed",
+        "4",
+        "--augmentation",
+        "light",
+        "--json",
+    ]
     launchers = {
         "one": [sys.executable, "-m"],
         "two": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"],
@@ -75,8 +87,9 @@ def test_mixed_precision_trains_with_finite_losses_in_single_precision(one_threa
     network = create_model("nano", n_points=96, n_classes=2)
     seen: set[torch.dtype] = set()
     network.stem.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
-    config = TrainConfig(preset="nano", epochs=3, batch_size=20)
-    progress = train_network(network, data, config, processes=Processes(amp="on"))
+    config = TrainConfig(preset="nano", epochs=3, batch_size=20, augmentation="light")
+    with process_group("cpu", amp="on"):
+        progress = train_network(network, data, config)
     assert seen == {torch.bfloat16}
     assert np.isfinite([value for values in progress.history for value in values.values()]).all()
     assert progress.history[-1]["cross_entropy"] < progress.history[0]["cross_entropy"]
