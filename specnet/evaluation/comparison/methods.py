@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-
 from specnet.baselines import list_baselines
 from specnet.errors import ConfigurationError
-from specnet.training import TrainConfig
+from specnet.training import RECIPES, TrainConfig, find_recipe
 
-Recipe = Callable[[TrainConfig], TrainConfig]
-
-NETWORKS: dict[str, Recipe] = {
-    "specnet": lambda base: base,
-    "static": lambda base: replace(base, adaptivity="none"),
-}
+DEFAULT_NETWORKS = ("specnet", "static", "pooled", "resnet1d", "msdnet1d")
+"""Networks that are compared when none are named; the other recipes are for ablations."""
 
 
 def list_networks() -> list[str]:
     """Names of the recipes that train a network."""
-    return list(NETWORKS)
+    return list(RECIPES)
 
 
 def list_methods() -> list[str]:
     """Names of all methods, the plainest first."""
     return [*list_baselines(), *list_networks()]
+
+
+def default_methods() -> list[str]:
+    """Names of the methods that are compared when none are named: all baselines, and the usual networks."""
+    return [*list_baselines(), *DEFAULT_NETWORKS]
 
 
 def check_methods(names: tuple[str, ...]) -> None:
@@ -39,4 +37,4 @@ def check_methods(names: tuple[str, ...]) -> None:
 
 def network_config(name: str, base: TrainConfig) -> TrainConfig:
     """Apply the recipe of a name to a configuration."""
-    return NETWORKS[name](base)
+    return find_recipe(name).config(base)
