@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from specnet.baselines import TrainingSpectra, create_baseline
-from specnet.baselines.convolution_kernels import hydra_macs, minirocket_macs
+from specnet.baselines.convolution_kernels import SharedFeatures, hydra_macs, minirocket_macs
 from specnet.errors import DatasetError
 
 
@@ -61,6 +61,21 @@ def test_hydra_is_counted_by_its_convolutions(training):
     assert classifier.transform_macs == outputs * (9 + 2) == hydra_macs(64, len(made.dilations), per_dilation)
     # highest and lowest of each kernel, over spectrum and difference
     assert len(classifier.head.weight) == 4 * per_dilation * len(made.dilations)
+
+
+def test_an_array_is_transformed_once_for_all_penalties(training):
+    calls = []
+
+    def transform(spectra):
+        calls.append(len(spectra))
+        return spectra
+
+    features = SharedFeatures(transform)
+    np.testing.assert_array_equal(features(training.spectra), training.spectra)
+    np.testing.assert_array_equal(features(training.spectra), training.spectra)
+    assert sum(calls) == 12
+    np.testing.assert_array_equal(features(training.spectra[:5]), training.spectra[:5])
+    assert sum(calls) == 17
 
 
 @pytest.mark.parametrize("name", ["minirocket", "hydra"])
