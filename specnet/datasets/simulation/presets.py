@@ -20,15 +20,15 @@ PRESETS: dict[str, SimulationConfig] = {
     ),
     "demo": SimulationConfig(),
     "hard": SimulationConfig(
-        substances=ProceduralConfig(width_cm=(5.0, 12.0), moved_cm=(3.0, 6.0)),
+        substances=ProceduralConfig(width_cm=(5.0, 12.0), moved_groups=(2, 4), moved_cm=(4.0, 6.0), moved_bands=(1, 2)),
         n_classes=216,
-        spectra_per_class=64,
+        spectra_per_class=70,
         n_instruments=5,
         test_instruments=2,
         offset_cm=6.0,
         stretch_cm=4.0,
         bend_cm=3.0,
-        drift_cm=12.0,
+        drift_cm=11.0,
         resolution_cm=(4.0, 7.0),
         signal_electrons=(300.0, 6_000.0),
         fluorescence_ratio=(0.1, 2.0),
@@ -72,7 +72,7 @@ PRESETS: dict[str, SimulationConfig] = {
     ),
 }
 """``easy``: clean spectra of single minerals. ``demo``: mostly easy with a share that is not (mixtures, weak signal,
-strong fluorescence, instruments off by several 1/cm). ``hard``: 240 random substances with near-identical siblings and
+strong fluorescence, instruments off by several 1/cm). ``hard``: 216 random substances with near-identical siblings and
 many overlapping bands, most spectra mixed and weak, tested on two spectrometers that took no training spectrum; a
 linear classifier and a shallow network are far behind a deep one. ``random``: a thousand random substances, each
 spectrum with a spectrometer of its own, to pretrain on."""

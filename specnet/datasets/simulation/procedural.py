@@ -2,7 +2,7 @@
 
 Bands come in groups that overlap within and lie apart from each other, as the multiplets of a functional group or of a
 lattice do. What makes a sibling another substance is where some of the groups are: a group shifts as a whole when its
-surroundings change. Around any one group siblings look alike; only distances between groups, many bands apart, tell.
+surroundings change. Around such a group siblings look alike: only distances between groups, many bands apart, tell.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class ProceduralConfig:
         Range of the number of groups that are elsewhere in a sibling than in the prototype.
     moved_cm
         Range of the distance by which such a group is moved, up or down, 1/cm.
+    moved_bands
+        Range of the number of bands that are moved on their own as well, by a distance of the same range.
     scaled_bands
         Range of the number of bands that are stronger or weaker in a sibling.
     scaled_by
@@ -69,6 +71,7 @@ class ProceduralConfig:
     height: tuple[float, float] = (0.08, 1.0)
     moved_groups: tuple[int, int] = (1, 3)
     moved_cm: tuple[float, float] = (1.0, 6.0)
+    moved_bands: tuple[int, int] = (0, 2)
     scaled_bands: tuple[int, int] = (0, 1)
     scaled_by: tuple[float, float] = (1.1, 1.3)
     extra_share: float = 0.1
@@ -86,6 +89,7 @@ class ProceduralConfig:
             "height": (1e-3, 1.0),
             "moved_groups": (0, self.groups[0]),
             "moved_cm": (0.0, 500.0),
+            "moved_bands": (0, self.groups[0] * self.group_bands[0]),
             "scaled_bands": (0, self.groups[0] * self.group_bands[0]),
             "scaled_by": (1.0, 100.0),
             "extra_height": (1e-3, 1.0),
@@ -170,15 +174,23 @@ def _vary(
     bands = prototype.copy()
     present = np.flatnonzero(bands[1])
     group = np.arange(bands.shape[1]) // config.group_bands[1]
-    n_moved = int(rng.integers(config.moved_groups[0], config.moved_groups[1] + 1))
-    for moved in rng.choice(np.unique(group[present]), n_moved, replace=False):
-        distance = broader * rng.uniform(*config.moved_cm) * rng.choice((-1.0, 1.0))
-        bands[0, present[group[present] == moved]] += distance
-    scaled = rng.choice(present, int(rng.integers(config.scaled_bands[0], config.scaled_bands[1] + 1)), replace=False)
-    bands[1, scaled] *= rng.uniform(*config.scaled_by, scaled.size) ** rng.choice((-1.0, 1.0), scaled.size)
+    for moved in _choose(np.unique(group[present]), config.moved_groups, rng):
+        bands[0, present[group[present] == moved]] += broader * _signed(config.moved_cm, rng)
+    for moved in _choose(present, config.moved_bands, rng):
+        bands[0, moved] += broader * _signed(config.moved_cm, rng)
+    for scaled in _choose(present, config.scaled_bands, rng):
+        bands[1, scaled] *= rng.uniform(*config.scaled_by) ** rng.choice((-1.0, 1.0))
     if rng.random() < config.extra_share:
         bands[:, -1] = (rng.uniform(*_inner(axis_range)), rng.uniform(*config.extra_height), bands[2, present].mean())
     return bands
+
+
+def _choose(among: NDArray[np.intp], how_many: tuple[int, int], rng: np.random.Generator) -> NDArray[np.intp]:
+    return rng.choice(among, int(rng.integers(how_many[0], how_many[1] + 1)), replace=False)
+
+
+def _signed(limits: tuple[float, float], rng: np.random.Generator) -> float:
+    return float(rng.uniform(*limits) * rng.choice((-1.0, 1.0)))
 
 
 def _inner(axis_range: tuple[float, float]) -> tuple[float, float]:

@@ -18,6 +18,7 @@ CONFIG = ProceduralConfig(
     group_cm=(20.0, 60.0),
     width_cm=(5.0, 30.0),
     moved_groups=(1, 3),
+    moved_bands=(0, 0),
     moved_cm=(1.0, 6.0),
     scaled_bands=(1, 3),
     scaled_by=(1.3, 2.0),
@@ -80,6 +81,15 @@ def test_siblings_differ_by_the_stated_amounts(bands):
         assert change[scaled].max() <= np.log(2.0) + 1e-9
         assert not bands.height[prototype, -1], "the prototype has no additional band"
         assert bands.height[sibling, -1] == 0 or 0.05 <= bands.height[sibling, -1] <= 0.15
+
+
+def test_some_bands_of_a_sibling_are_moved_on_their_own():
+    config = dataclasses.replace(CONFIG, moved_groups=(0, 0), moved_bands=(1, 3))
+    bands = draw_bands(80, AXIS_RANGE, config, np.random.default_rng(0))
+    for prototype, sibling in pairs(bands):
+        distance = np.abs(bands.position[sibling, :-1] - bands.position[prototype, :-1])
+        assert 1 <= (distance > 0).sum() <= 3
+        assert ((distance[distance > 0] >= 1.0 - 1e-9) & (distance[distance > 0] <= 6.0 + 1e-9)).all()
 
 
 def test_about_half_of_the_siblings_have_an_additional_weak_band(bands):
