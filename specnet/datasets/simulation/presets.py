@@ -75,5 +75,5 @@ PRESETS: dict[str, SimulationConfig] = {
 strong fluorescence, instruments off by several 1/cm). ``hard``: 216 random substances with near-identical siblings and
 many overlapping bands, most spectra mixed and weak, tested on two spectrometers that took no training spectrum; a
 linear classifier and a shallow network are far behind a deep one (seed 0, test part: best of 28 linear models 58.8 %;
-exits 1 to 4 of a static ``tiny`` network after 11 epochs 63.3, 66.8, 69.0 and 70.4 %). ``random``: a thousand random substances, each
-spectrum with a spectrometer of its own, to pretrain on."""
+exits 1 to 4 of a static ``tiny`` network after 11 epochs 63.3, 66.8, 69.0 and 70.4 %). ``random``: a thousand random
+substances, each spectrum with a spectrometer of its own, to pretrain on."""
