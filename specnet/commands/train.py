@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from specnet.console import note, progress, say
+from specnet.console import leave_reporting_to_another, note, progress, say
 
 HELP = "train a network with early exits, and calibrate it"
 EXAMPLE = "specnet train minerals.h5 --out runs/minerals --preset small"
@@ -39,6 +39,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default: 1 for nano and tiny, else all cores)"
     )
+    parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: auto)")
+    parser.add_argument(
+        "--amp", default="auto", metavar="WORD", help="mixed precision: on, off or auto (default: auto, on with CUDA)"
+    )
     parser.add_argument("--resume", action="store_true", help="continue an interrupted training in RUN")
 
 
@@ -56,20 +60,31 @@ OPTIONS = (
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Train, then calibrate with the defaults.
+    """Train, then calibrate with the defaults; as one of several processes under ``torchrun``.
 
     Raises
     ------
     SpecnetError
         When data, options or an existing run do not fit.
     """
+    from specnet.training.distributed import process_group
+
+    with process_group(args.device, args.amp) as processes:
+        if not processes.is_main:
+            leave_reporting_to_another()
+        return _train(args, calibrates=processes.is_main)
+
+
+def _train(args: argparse.Namespace, *, calibrates: bool) -> dict[str, Any]:
     from specnet.calibration import calibrate
     from specnet.datasets import Holdout
     from specnet.training import TrainConfig, train, use_threads
     from specnet.training.data import split_file
 
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
-    config = TrainConfig(**given, adaptive=not args.static)
+    if args.static:
+        given["adaptivity"] = "none"
+    config = TrainConfig(**given)
     config = config.for_spectra(len(split_file(args.data, config.seed, config.fold).rows(Holdout.TRAIN)))
     use_threads(config.preset, args.threads)
     begin = time.monotonic()
@@ -83,12 +98,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             done = epoch
 
         trained = train(args.data, args.out, config, resume=args.resume, report=report, stage=note)
+    if not calibrates:
+        return {}
     cached = trained.cache(args.data, Holdout.CALIBRATION).logits
-    calibration = calibrate(cached)
+    calibration = calibrate(cached, additive=trained.additive)
     calibration.write(trained.calibration_path)
     own = (cached.logits.argmax(axis=2) == cached.labels).mean(axis=1)
     best = int(own.argmax())
-    parameters = sum(tensor.numel() for tensor in trained.network.parameters()) + trained.network.exit0.weight.numel()
+    exit0 = trained.network.exit0
+    parameters = sum(tensor.numel() for tensor in trained.network.parameters())
+    parameters += 0 if exit0 is None else exit0.weight.numel()
     seconds = round(time.monotonic() - begin, 1)
     say(f"{args.out}: {parameters:,} parameters, {seconds:.0f} s; split by {trained.split_by}")
     say(

@@ -23,9 +23,21 @@ from specnet.nn.config import NetworkConfig
 class ExitHead(nn.Module):
     """Logits from the features of a stage. Subclasses take ``(config, channels, positions)``."""
 
+    classify: nn.Linear
+    dropout: nn.Dropout
+
     def forward(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch classes"]:
         """Logits."""
+        return self.judge(self.embed(x))
+
+    def embed(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch features"]:
+        """Give what the head's classifier looks at."""
         raise NotImplementedError
+
+    def judge(self, embedding: Float[Tensor, "batch features"]) -> Float[Tensor, "batch classes"]:
+        """Logits of what `embed` gave."""
+        logits: Tensor = self.classify(self.dropout(embedding))
+        return logits
 
     @property
     def macs(self) -> int:
@@ -70,11 +82,10 @@ class BinnedHead(ExitHead):
         """Positions in a bin, so that there are at most `head_bins`."""
         return max(1, -(-positions // config.head_bins))
 
-    def forward(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch classes"]:
-        """Logits."""
+    def embed(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch features"]:
+        """Reduced channels of every bin."""
         pooled = functional.max_pool2d(x, (1, self.window), ceil_mode=True)
-        logits: Tensor = self.classify(self.dropout(torch.relu(self.reduce(pooled)).flatten(1)))
-        return logits
+        return torch.relu(self.reduce(pooled)).flatten(1)
 
     @property
     def macs(self) -> int:
@@ -104,11 +115,9 @@ class PooledHead(ExitHead):
         self.dropout = nn.Dropout(config.dropout)
         self.classify = nn.Linear(2 * channels, config.n_classes)
 
-    def forward(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch classes"]:
-        """Logits."""
-        pooled = torch.cat([x.amax(dim=(2, 3)), x.mean(dim=(2, 3))], dim=1)
-        logits: Tensor = self.classify(self.dropout(pooled))
-        return logits
+    def embed(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch features"]:
+        """Maximum and mean of every channel."""
+        return torch.cat([x.amax(dim=(2, 3)), x.mean(dim=(2, 3))], dim=1)
 
     @property
     def macs(self) -> int:

@@ -5,7 +5,7 @@ Legend: B batch, L points, K stages, E = K + 1 exits, C channels, P positions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -20,11 +20,20 @@ from specnet.nn.taps import create_tap
 
 @dataclass(frozen=True)
 class ExitOutputs:
-    """Everything one pass says: E logits ``(B, classes)``; for each stage depth ``(B, P)`` and gates ``(B, U, P)``."""
+    """Everything one pass says.
+
+    E logits ``(B, classes)``; for each stage depth ``(B, P)`` and gates ``(B, U, P)``; for each head what its
+    classifier looks at ``(B, D)``.
+    """
 
     logits: list[Float[Tensor, "batch classes"]]
     depths: list[Int[Tensor, "batch positions"]]
     gates: list[Float[Tensor, "batch units positions"]]
+    embeddings: list[Float[Tensor, "batch features"]] = field(default_factory=list)
+
+    def added(self, offset: Float[Tensor, "batch classes"]) -> ExitOutputs:
+        """Add what exit 0 says to all exits behind it: how additive exits are read."""
+        return replace(self, logits=[self.logits[0], *(logits + offset for logits in self.logits[1:])])
 
 
 class SpecNet(nn.Module):
@@ -95,10 +104,18 @@ class SpecNet(nn.Module):
         for stage, head, tap in zip(self.stages, self.heads, self.taps, strict=True):
             output = stage(features, gating)
             for_head, features = tap(output.features) if self.training else (output.features, output.features)
-            outputs.logits.append(head(for_head))
+            outputs.embeddings.append(head.embed(for_head))
+            outputs.logits.append(head.judge(outputs.embeddings[-1]))
             outputs.depths.append(output.depth)
             outputs.gates.append(output.gates)
         return outputs
+
+    @torch.no_grad()
+    def start_from_exit0(self) -> None:
+        """Let all heads begin at zero, so that additive exits begin as exit 0 and learn what it leaves over."""
+        for index in range(1, self.n_exits):
+            self.head(index).classify.weight.zero_()
+            self.head(index).classify.bias.zero_()
 
     def run_stem(self, x: Float[Tensor, "batch 1 points"]) -> Float[Tensor, "batch channels 1 positions"]:
         """Features in front of stage 1."""

@@ -71,7 +71,7 @@ def suitable_pipelines(axis: SpectralAxis, intensity: NDArray[Any]) -> list[str]
     Absorbance needs intensities that may be a reflectance: positive, not much over 1, and no Raman shift.
     """
     if axis.quantity is Quantity.RAMAN_SHIFT:
-        return ["raman", "snv", "derivative"]
+        return ["raman", "snv", "derivative", "autoscale"]
     low, high = float(np.min(intensity)), float(np.max(intensity))
     reflectance = ["absorbance"] if low > 0.0 and high <= HIGHEST_REFLECTANCE else []
     return ["snv", "autoscale", "derivative", *reflectance]

@@ -4,6 +4,8 @@ from specnet.training.augmentation import AUGMENTATIONS, Augmentation, create_au
 from specnet.training.config import TrainConfig
 from specnet.training.loop import train_network
 from specnet.training.losses import LOSSES, Loss, register_loss
+from specnet.training.phases import PHASES, Phase
+from specnet.training.recipes import RECIPES, Recipe, find_recipe
 from specnet.training.run import CachedRun, Run, load_run
 from specnet.training.threads import use_threads
 from specnet.training.train import train
@@ -11,12 +13,17 @@ from specnet.training.train import train
 __all__ = [
     "AUGMENTATIONS",
     "LOSSES",
+    "PHASES",
+    "RECIPES",
     "Augmentation",
     "CachedRun",
     "Loss",
+    "Phase",
+    "Recipe",
     "Run",
     "TrainConfig",
     "create_augmentation",
+    "find_recipe",
     "load_run",
     "register_loss",
     "train",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from specnet.errors import ModelError
 from specnet.files import write_bytes
+from specnet.training.teacher import Teacher
 
 MAX_CHECKPOINT_BYTES = 4 << 30
 
@@ -27,19 +28,26 @@ class Progress:
 
 
 def save_checkpoint(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, progress: Progress, identity: dict[str, Any]
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    progress: Progress,
+    identity: dict[str, Any],
+    teacher: Teacher,
 ) -> None:
-    """Write network, optimiser and progress; `identity` says which training this is."""
+    """Write network, optimiser, progress and the teacher where there is one; `identity` says which training this is."""
     tensors = {f"model.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         for name, value in state.items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
+    if teacher.network is not None:
+        tensors |= {f"teacher.{name}": tensor.contiguous() for name, tensor in teacher.network.state_dict().items()}
     metadata = {"epoch": str(progress.epoch), "history": json.dumps(progress.history), "identity": json.dumps(identity)}
     write_bytes(path, save(tensors, metadata=metadata))
 
 
 def load_checkpoint(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, Any]
+    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, Any], teacher: Teacher
 ) -> Progress:
     """Continue from a checkpoint.
 
@@ -62,6 +70,11 @@ def load_checkpoint(
         name, (then, now) = next(iter(different.items()))
         raise ModelError(f"checkpoint {path} belongs to another training: {name} was {then}, is now {now}")
     network.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
+    taught = {n.removeprefix("teacher."): t for n, t in tensors.items() if n.startswith("teacher.")}
+    if taught:
+        teacher.take(network)
+        assert teacher.network is not None
+        teacher.network.load_state_dict(taught)
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith("optimiser."):

@@ -9,29 +9,46 @@ from specnet.errors import ConfigurationError, ModelError
 
 ENOUGH_STEPS = 1500
 FEWEST_EPOCHS = 20
+AUTO = "auto"
+NETWORK_OPTIONS = ("adaptivity", "block", "head", "tap", "additive")
+"""Fields that say what is built; networks without such a part ignore them."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Recipe of a training run.
+    """Recipe of a training run; the defaults are the recipe that measured best.
 
     Parameters
     ----------
     preset
         Network preset, see `specnet.nn.list_models`.
     preprocessing
-        Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`.
+        Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`; ``"auto"`` chooses among those that suit
+        the axis by cross-validating exit 0 on the training spectra.
+    adaptivity, block, head, tap, additive
+        Parts of the network, see `specnet.nn.NetworkConfig`. Additive exits learn what exit 0 leaves over.
+    losses
+        Terms that are added up, names in `specnet.training.LOSSES`.
+    phases
+        What is trained when, a name in `specnet.training.phases.PHASES`.
     epochs, batch_size, learning_rate, weight_decay
         AdamW with a one-cycle schedule (linear warm-up over a tenth, then cosine to zero). 0 epochs means as many as
         `ENOUGH_STEPS` need, at least `FEWEST_EPOCHS`.
     distillation, temperature
         Share alpha of the shallow exits' loss that imitates the deepest exit, and the softening T of both.
+    label_smoothing
+        Share of the label's probability spread over all classes.
     active_target
         Share of the residual units' MACs that the network may spend on average; 1 leaves depth free.
-    adaptive
-        False trains the static network: every position at full depth.
+    ponder_price, contiguity, hint_weight
+        Weights of the losses ``ponder_cost``, ``contiguity`` and ``feature_hints``.
     augmentation
-        Name of an augmentation, see `specnet.training.augmentation.AUGMENTATIONS`.
+        Name of an augmentation, see `specnet.training.augmentation.AUGMENTATIONS`; ``"auto"`` chooses by short pilot
+        trainings judged on the calibration split.
+    backbone
+        Weights (safetensors) of a pretrained backbone to start from; empty for none.
+    backbone_rate
+        Learning rate of a pretrained backbone as a share of the heads'.
     seed
         Of initialisation, order, augmentation and any split that has to be made.
     fold
@@ -39,21 +56,34 @@ class TrainConfig:
         new holdout where it has none.
     """
 
-    preset: str = "small"
-    preprocessing: str = "auto"
+    preset: str = "tiny"
+    preprocessing: str = AUTO
+    adaptivity: str = "gate"
+    block: str = "depthwise"
+    head: str = "binned"
+    tap: str = "identity"
+    additive: bool = True
+    losses: tuple[str, ...] = ("cross_entropy", "self_distillation", "compute_budget")
+    phases: str = "joint"
     epochs: int = 0
     batch_size: int = 64
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     distillation: float = 0.3
     temperature: float = 3.0
+    label_smoothing: float = 0.0
     active_target: float = 0.35
-    adaptive: bool = True
-    augmentation: str = "light"
+    ponder_price: float = 0.1
+    contiguity: float = 0.1
+    hint_weight: float = 0.1
+    augmentation: str = AUTO
+    backbone: str = ""
+    backbone_rate: float = 0.3
     seed: int = 0
     fold: int | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "losses", tuple(self.losses))
         checks = {
             "epochs": (self.epochs >= 0, "at least 1, or 0 for as many as the data need"),
             "batch_size": (self.batch_size >= 2, "at least 2 (batch norm)"),
@@ -61,13 +91,25 @@ class TrainConfig:
             "weight_decay": (0 <= self.weight_decay < 1, "from 0 to 1"),
             "distillation": (0 <= self.distillation <= 1, "from 0 to 1"),
             "temperature": (self.temperature > 0, "positive"),
+            "label_smoothing": (0 <= self.label_smoothing < 1, "from 0 to below 1"),
             "active_target": (0 < self.active_target <= 1, "above 0, at most 1"),
+            "ponder_price": (self.ponder_price >= 0, "at least 0"),
+            "contiguity": (self.contiguity >= 0, "at least 0"),
+            "hint_weight": (self.hint_weight >= 0, "at least 0"),
+            "backbone_rate": (0 < self.backbone_rate <= 1, "above 0, at most 1"),
             "fold": (self.fold is None or 0 <= self.fold < 5, "from 0 to 4"),
             "seed": (0 <= self.seed < 2**31, "from 0 to 2^31 - 1"),
         }
         for name, (fine, expected) in checks.items():
             if not fine:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}, expected {expected}")
+        if not self.losses:
+            raise ConfigurationError("a training needs at least one loss")
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether depth differs from spectrum to spectrum or along the axis."""
+        return self.adaptivity != "none"
 
     def for_spectra(self, n_train: int) -> Self:
         """Return the recipe with its number of epochs settled for a number of training spectra."""
@@ -78,11 +120,14 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for JSON."""
-        return asdict(self)
+        return {**asdict(self), "losses": list(self.losses)}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:
-        """Inverse of `to_dict`."""
+        """Inverse of `to_dict`; runs from before there was more than one adaptivity are read too."""
+        if "adaptive" in plain:
+            plain = {**plain, "adaptivity": "gate" if plain["adaptive"] else "none", "additive": False}
+            del plain["adaptive"]
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(plain) - known):
             raise ModelError(f"unknown training options {unknown}; known: {sorted(known)}")

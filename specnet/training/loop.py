@@ -1,107 +1,158 @@
-"""The training loop: one pass over the losses, from the schedule to the checkpoint."""
+"""The training loop: phase after phase, one pass over the losses, from the schedule to the checkpoint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from specnet.errors import ModelError
-from specnet.nn import SpecNet
+from specnet.errors import ConfigurationError, ModelError
+from specnet.nn.protocol import ExitNetwork
 from specnet.training.augmentation import create_augmentation
 from specnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from specnet.training.config import TrainConfig
+from specnet.training.distributed import CPU, Processes, current_processes
 from specnet.training.losses import LOSSES, Context, active_share
+from specnet.training.offsets import WithOffsets
+from specnet.training.phases import Stretch, create_phases, freeze, stretches
 from specnet.training.schedule import gating, rate_factor
+from specnet.training.teacher import Teacher
 
-DEFAULT_LOSSES = ("cross_entropy", "self_distillation", "compute_budget")
 GRADIENT_LIMIT = 5.0
 WORKERS = 2
+BODY, HEADS = 0, 1
 Report = Callable[[int, dict[str, float]], None]
 
 
 def train_network(
-    network: SpecNet,
+    network: ExitNetwork,
     data: Dataset[tuple[Tensor, Tensor]],
     config: TrainConfig,
     *,
+    offsets: Float[Tensor, "n_spectra classes"] | None = None,
     checkpoint: Path | None = None,
     identity: dict[str, Any] | None = None,
-    losses: Sequence[str] = DEFAULT_LOSSES,
     report: Report = lambda epoch, values: None,
 ) -> Progress:
-    """Train the network's exits 1..K in place.
+    """Train the network's exits in place; a linear exit 0 is left alone.
 
     The same seed gives the same weights on one machine, also when the training was interrupted and continued: all
-    randomness of an epoch follows from seed and epoch.
+    randomness of an epoch follows from seed and epoch. Within `specnet.training.distributed.process_group` several
+    processes share each batch, and the network is trained on the group's device; the first one reports and writes.
 
     Parameters
     ----------
     network
-        Its exit 0 is left alone.
+        What is trained; it comes back on the CPU.
     data
         Preprocessed spectra ``(L,)`` float32 and labels.
     config
         The recipe.
+    offsets
+        For additive exits: what exit 0 says of each spectrum, out of fold; it is added to the logits of exits 1..K.
     checkpoint
         File that is written after each epoch, and continued from when it exists.
     identity
         What a checkpoint must agree with to be continued.
-    losses
-        Names of the terms that are added up.
     report
         Called after each epoch with its number and mean values.
 
     Raises
     ------
+    ConfigurationError
+        For unknown losses, phases or augmentations.
     ModelError
         When the loss is not finite, or the checkpoint is another training's.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    identity = identity or {}
+    if unknown := [name for name in config.losses if name not in LOSSES]:
+        raise ConfigurationError(f"unknown losses {', '.join(unknown)}; known: {', '.join(LOSSES)}")
+    plan = stretches(create_phases(config.phases), config.epochs)
+    processes = current_processes()
+    network.to(processes.device)
+    optimiser = _optimiser(network, config)
+    teacher = Teacher(config)
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
-        progress = load_checkpoint(checkpoint, network, optimiser, identity)
+        progress = load_checkpoint(checkpoint, network, optimiser, identity or {}, teacher)
+    processes.copy_from_main(network)
+    items = data if offsets is None else WithOffsets(data, offsets)
     while progress.epoch < config.epochs:
-        values = _train_epoch(network, data, config, optimiser, progress.epoch, losses)
+        stretch = next(one for one in plan if progress.epoch < one.end)
+        teacher.watch(network, stretch, progress.epoch)
+        values = _train_epoch(network, items, config, optimiser, progress.epoch, stretch, teacher, processes)
         progress.epoch += 1
         progress.history.append(values)
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, network, optimiser, progress, identity)
-        report(progress.epoch, values)
-    network.eval()
+        if checkpoint is not None and processes.is_main:
+            save_checkpoint(checkpoint, network, optimiser, progress, identity or {}, teacher)
+        if processes.is_main:
+            report(progress.epoch, values)
+    for parameter in network.parameters():
+        parameter.requires_grad_(True)
+    network.to(CPU).eval()
     return progress
 
 
+def _optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    named = list(network.named_parameters())
+    groups = [
+        [parameter for name, parameter in named if not name.startswith("heads")],
+        [parameter for name, parameter in named if name.startswith("heads")],
+    ]
+    return torch.optim.AdamW(
+        [{"params": group} for group in groups], lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, config: TrainConfig, progress: float) -> None:
+    rate = config.learning_rate * rate_factor(progress)
+    optimiser.param_groups[BODY]["lr"] = rate * (config.backbone_rate if config.backbone else 1.0)
+    optimiser.param_groups[HEADS]["lr"] = rate
+
+
 def _train_epoch(
-    network: SpecNet,
-    data: Dataset[tuple[Tensor, Tensor]],
+    network: ExitNetwork,
+    data: Dataset[Any],
     config: TrainConfig,
     optimiser: torch.optim.Optimizer,
     epoch: int,
-    losses: Sequence[str],
+    stretch: Stretch,
+    teacher: Teacher,
+    processes: Processes,
 ) -> dict[str, float]:
     torch.manual_seed((config.seed << 20) + epoch)
     augment = create_augmentation(config.augmentation)
-    loader = _loader(data, config)
-    network.train()
-    totals = dict.fromkeys((*losses, "active_share"), 0.0)
-    for step, (spectra, labels) in enumerate(loader):
-        progress = (epoch + step / len(loader)) / config.epochs
-        for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * rate_factor(progress)
-        outputs = network(augment(spectra)[:, None], gating(progress, config.adaptive))
-        context = Context(network, config, progress)
-        terms = {name: LOSSES[name](outputs, labels, context) for name in losses}
-        total = sum(terms.values(), start=spectra.new_zeros(()))
+    loader = _loader(data, config, processes.world)
+    phase = stretch.phase
+    freeze(network, phase)
+    totals = dict.fromkeys((*config.losses, "active_share"), 0.0)
+    for step, (spectra, labels, *offset) in enumerate(loader):
+        progress = stretch.progress(epoch, step / len(loader))
+        _set_rate(optimiser, config, progress)
+        batch = augment(spectra)[:, None]
+        # a phase that does not learn depth keeps what an earlier one learnt, and is dense where there was none
+        gates = gating(progress if phase.gated else float(stretch.first > 0), config.adaptive)
+        own = batch[processes.rows(len(batch))].to(processes.device)
+        with processes.forward(len(batch)):
+            outputs, target = network(own, gates), teacher(own)
+        outputs, target = processes.gather((outputs, target), len(batch))
+        labels = labels.to(processes.device)
+        if offset:
+            known = offset[0].to(processes.device)
+            outputs = outputs.added(known)
+            target = None if target is None else target + known
+        context = Context(network, config, progress, phase.last_exit_only, target)
+        terms = {name: LOSSES[name](outputs, labels, context) for name in config.losses}
+        total = sum(terms.values(), start=own.new_zeros(()))
         if not torch.isfinite(total):
             raise ModelError(f"the loss is {total.item()} in epoch {epoch + 1}; try a lower learning rate")
         optimiser.zero_grad()
         total.backward()
+        processes.sum_gradients(network)
         torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_LIMIT)
         optimiser.step()
         for name, term in terms.items():
@@ -110,7 +161,7 @@ def _train_epoch(
     return {name: value / max(1, len(loader)) for name, value in totals.items()}
 
 
-def _loader(data: Dataset[tuple[Tensor, Tensor]], config: TrainConfig) -> DataLoader[tuple[Tensor, Tensor]]:
+def _loader(data: Dataset[Any], config: TrainConfig, world: int) -> DataLoader[Any]:
     """Batches in an order that follows from the epoch's seed; workers only when spectra come from the disk."""
     size = len(data)  # type: ignore[arg-type]
     batch = min(config.batch_size, max(2, size // 4))
@@ -118,6 +169,7 @@ def _loader(data: Dataset[tuple[Tensor, Tensor]], config: TrainConfig) -> DataLo
         data,
         batch_size=batch,
         shuffle=True,
-        drop_last=size % batch == 1,  # batch norm cannot train on a single spectrum
+        # batch norm cannot train on a single spectrum, and no process goes without
+        drop_last=size % batch < max(2, world),
         num_workers=0 if getattr(data, "in_memory", True) else WORKERS,
     )

@@ -1,13 +1,14 @@
 """Losses over all exits, each a term that adds up, and their registry.
 
-Exit 0 is fitted apart (`specnet.training.linear`); losses see the network's exits 1..K.
+Exit 0 is fitted apart (`specnet.training.linear`); losses see the network's exits: those behind it, or all exits of a
+network that has no linear one.
 
 Legend: B batch, K network exits, U units, P positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,18 +16,41 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from specnet.nn import ExitOutputs, SpecNet
+from specnet.nn import ExitOutputs
+from specnet.nn.halting import open_gates, transitions
+from specnet.nn.protocol import ExitNetwork
 from specnet.training.config import TrainConfig
 from specnet.training.schedule import active_budget
+
+BUDGET_WEIGHT = 8.0
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a loss may look at besides the outputs: the network, the recipe, and progress 0..1 of the training."""
+    """What a loss may look at besides the outputs.
 
-    network: SpecNet
+    Parameters
+    ----------
+    network, config
+        What is trained, and the recipe.
+    progress
+        0..1 through the phase.
+    last_exit_only
+        Whether the shallow exits have no loss in this phase.
+    teacher
+        Logits ``(B, C)`` of the dense network's deepest exit, where there is such a teacher.
+    """
+
+    network: ExitNetwork
     config: TrainConfig
     progress: float
+    last_exit_only: bool = False
+    teacher: Float[Tensor, "batch classes"] | None = None
+
+    def split(self, outputs: ExitOutputs) -> tuple[list[Tensor], Tensor]:
+        """Logits of the shallow exits that have a loss, and of the deepest."""
+        *shallow, deepest = outputs.logits[1:] if self.network.exit0 is not None else outputs.logits
+        return ([] if self.last_exit_only else shallow), deepest
 
 
 class Loss(Protocol):
@@ -54,9 +78,16 @@ def cross_entropy(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: 
     r"""Sum of the exits' cross-entropies; shallow ones by ``1 - alpha``, what distillation leaves to the labels.
 
     .. math:: (1 - \alpha) \sum_{k<K} CE_k + CE_K
+
+    With alpha = 0 it is the equal-weight joint training of MSDNet (Huang et al. 2018), the reference.
     """
-    *shallow, deepest = [functional.cross_entropy(logits, labels) for logits in outputs.logits[1:]]
-    return deepest + (1.0 - context.config.distillation) * sum(shallow, start=deepest.new_zeros(()))
+    shallow, deepest = context.split(outputs)
+    smoothing = context.config.label_smoothing
+
+    def one(logits: Tensor) -> Tensor:
+        return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+    return one(deepest) + (1.0 - context.config.distillation) * _sum(deepest, [one(logits) for logits in shallow])
 
 
 @register_loss("self_distillation")
@@ -65,14 +96,41 @@ def self_distillation(outputs: ExitOutputs, labels: Int[Tensor, " batch"], conte
 
     .. math:: \alpha \sum_{k<K} T^2\, KL(\mathrm{sg}\,p_K^T \,\|\, p_k^T)
     """
-    softness = context.config.temperature
-    *shallow, deepest = outputs.logits[1:]
-    target = functional.softmax(deepest.detach() / softness, dim=1)
-    terms = [
-        functional.kl_div(functional.log_softmax(logits / softness, dim=1), target, reduction="batchmean")
-        for logits in shallow
-    ]
-    return context.config.distillation * softness**2 * sum(terms, start=deepest.new_zeros(()))
+    shallow, deepest = context.split(outputs)
+    terms = [_soft(logits, deepest.detach(), context.config.temperature) for logits in shallow]
+    return context.config.distillation * _sum(deepest, terms)
+
+
+@register_loss("feature_hints")
+def feature_hints(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: Context) -> Float[Tensor, ""]:
+    r"""Pull what the shallow heads see towards what the deepest one sees (the hint of "Be your own teacher", eq. 5).
+
+    .. math:: \beta \sum_{k<K} \frac{1}{D} \lVert e_k - \mathrm{sg}\, e_K \rVert^2
+
+    With e the D inputs of a head's classifier. Their mean instead of the paper's sum, so that beta means the same for
+    every size. Heads whose inputs are of another size than the deepest one's have no hint.
+    """
+    *shallow, deepest = outputs.embeddings or [outputs.logits[-1][:, :0]]
+    target = deepest.detach()
+    fitting = [] if context.last_exit_only else [e for e in shallow if e.shape == target.shape]
+    return context.config.hint_weight * _sum(
+        outputs.logits[-1], [functional.mse_loss(embedding, target) for embedding in fitting]
+    )
+
+
+@register_loss("dense_distillation")
+def dense_distillation(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: Context) -> Float[Tensor, ""]:
+    r"""While depth is being learnt, the dense network that was there before supervises every exit.
+
+    .. math:: \alpha \sum_{k \le K} T^2\, KL(p_{dense}^T \,\|\, p_k^T)
+
+    Zero as long as there is no such teacher.
+    """
+    shallow, deepest = context.split(outputs)
+    if context.teacher is None:
+        return deepest.new_zeros(())
+    terms = [_soft(logits, context.teacher, context.config.temperature) for logits in (*shallow, deepest)]
+    return context.config.distillation * _sum(deepest, terms)
 
 
 @register_loss("compute_budget")
@@ -89,14 +147,45 @@ def compute_budget(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context:
     return BUDGET_WEIGHT * functional.relu(share - active_budget(context.progress, context.config.active_target))
 
 
-BUDGET_WEIGHT = 8.0
+@register_loss("ponder_cost")
+def ponder_cost(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: Context) -> Float[Tensor, ""]:
+    r"""Price all mass that reaches a unit, whatever the budget (SACT, Figurnov et al. 2017, eq. 8).
+
+    .. math:: \tau \sum_k m_k \sum_{u,p} a_{kup} \Big/ \sum_k m_k U_k P_k
+    """
+    return context.config.ponder_price * _weighted(outputs, context.network, outputs.gates)
 
 
-def active_share(outputs: ExitOutputs, network: SpecNet) -> Float[Tensor, ""]:
-    """Share of the residual units' MACs that ran, differentiable through the gates."""
-    spent = outputs.logits[0].new_zeros(())
+@register_loss("contiguity")
+def contiguity(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: Context) -> Float[Tensor, ""]:
+    """Price every change between active and halted along the axis, as a share of the positions.
+
+    Runs of active positions are what a processor skips well (scattered ones cost half as much again).
+    """
+    terms = [transitions(gates) / max(1, gates.shape[2] - 1) for gates in outputs.gates]
+    return context.config.contiguity * _sum(outputs.logits[-1], terms)
+
+
+def active_share(outputs: ExitOutputs, network: ExitNetwork) -> Float[Tensor, ""]:
+    """Share of the residual units' MACs that ran, differentiable through the gates; 0 without such units."""
+    return _weighted(outputs, network, [open_gates(gates) for gates in outputs.gates])
+
+
+def _weighted(outputs: ExitOutputs, network: ExitNetwork, gates: Sequence[Tensor]) -> Tensor:
+    spent = outputs.logits[-1].new_zeros(())
     full = 0.0
-    for gates, macs in zip(outputs.gates, network.unit_macs(), strict=True):
-        spent = spent + macs * gates.mean(dim=0).sum()
-        full += macs * gates.shape[1] * gates.shape[2]
+    for each, macs in zip(gates, network.unit_macs(), strict=True):
+        spent = spent + macs * each.mean(dim=0).sum()
+        full += macs * each.shape[1] * each.shape[2]
     return spent / max(full, 1.0)
+
+
+def _soft(logits: Tensor, target: Tensor, softness: float) -> Tensor:
+    """Divergence from a softened target, times T^2 (Hinton et al. 2015)."""
+    wanted = functional.softmax(target / softness, dim=1)
+    own = functional.log_softmax(logits / softness, dim=1)
+    return softness**2 * functional.kl_div(own, wanted, reduction="batchmean")
+
+
+def _sum(like: Tensor, terms: Sequence[Tensor]) -> Tensor:
+    return sum(terms, start=like.new_zeros(()))

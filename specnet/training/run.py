@@ -20,7 +20,8 @@ from specnet.datasets import Holdout, SpectraFile
 from specnet.errors import DatasetError, ModelError, SpecnetError
 from specnet.export.latency import cumulative_us
 from specnet.files import write_bytes, write_json
-from specnet.nn import HARD, SpecNet, load_weights, save_weights
+from specnet.nn import HARD, load_weights, save_weights
+from specnet.nn.protocol import ExitNetwork
 from specnet.preprocessing import Pipeline
 from specnet.spectra import SpectralAxis
 from specnet.training.config import TrainConfig
@@ -55,7 +56,7 @@ class Run:
     """
 
     path: Path
-    network: SpecNet
+    network: ExitNetwork
     pipeline: Pipeline
     axis: SpectralAxis
     source_axis: SpectralAxis
@@ -65,6 +66,16 @@ class Run:
     split_origin: str
     intensity_unit: str
     provenance: dict[str, Any]
+
+    @property
+    def units(self) -> list[int]:
+        """Residual units of each position-adaptive stage; empty for networks without such stages."""
+        return list(getattr(self.network.config, "units", ())) if self.network.unit_macs() else []
+
+    @property
+    def additive(self) -> bool:
+        """Whether exits behind exit 0 are added to it."""
+        return bool(getattr(self.network.config, "additive", False))
 
     @property
     def calibration_path(self) -> Path:
@@ -131,19 +142,18 @@ class Run:
         cached = CachedLogits(
             logits=np.concatenate(logits, axis=1),
             labels=labels,
-            macs=self.executed_macs(joined),
+            macs=self.executed_macs(joined, len(spectra)),
             static_macs=self.network.static_macs(),
         )
-        return CachedRun(cached, joined, list(self.network.config.units), spectra)
+        return CachedRun(cached, joined, self.units, spectra)
 
-    def executed_macs(self, depths: list[NDArray[np.uint8]]) -> NDArray[np.int64]:
+    def executed_macs(self, depths: list[NDArray[np.uint8]], n: int) -> NDArray[np.int64]:
         """Cumulative MACs ``(E, n)`` really executed up to each exit, from the depths of all stages."""
         fixed, unit = self.network.fixed_macs(), self.network.unit_macs()
-        macs = np.empty((len(fixed), len(depths[0])), dtype=np.int64)
-        macs[0] = fixed[0]
-        for k, depth in enumerate(depths, start=1):
-            macs[k] = macs[k - 1] + fixed[k] + unit[k - 1] * depth.sum(axis=1, dtype=np.int64)
-        return macs
+        spent = np.repeat(np.asarray(fixed, dtype=np.int64)[:, np.newaxis], n, axis=1)
+        for k, (depth, macs) in enumerate(zip(depths, unit, strict=True), start=1):
+            spent[k] += macs * depth.sum(axis=1, dtype=np.int64)
+        return spent.cumsum(axis=0)
 
     def measure_us(self, threads: int = 1, spectra: NDArray[np.float32] | None = None) -> list[float]:
         """Median microseconds up to each exit: ONNX Runtime, batch 1, preprocessing not included.

@@ -1,25 +1,31 @@
-"""From a file of spectra to a finished run: split, preprocessing, exit 0, network."""
+"""From a file of spectra to a finished run: split, preprocessing, exit 0, pilots, network."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from specnet import __version__
 from specnet.datasets import Holdout, SpectraDataset, SpectraFile
 from specnet.errors import ModelError
-from specnet.nn import create_model
-from specnet.preprocessing import pipeline_preset
-from specnet.training.config import TrainConfig
-from specnet.training.data import file_sha256, split_file
-from specnet.training.linear import fit_linear_exit
+from specnet.files import write_json
+from specnet.nn.protocol import ExitNetwork
+from specnet.training.building import build_network
+from specnet.training.config import AUTO, TrainConfig
+from specnet.training.data import Split, file_sha256, split_file
+from specnet.training.distributed import current_processes
 from specnet.training.loop import Report, train_network
+from specnet.training.pilots import Choice, choose_recipe
+from specnet.training.preparation import Preparation, prepare
 from specnet.training.run import Run
 
-LINEAR_SPECTRA = 20_000
+MAX_CHOICE_BYTES = 1 << 20
 
 
 def train(
@@ -64,54 +70,96 @@ def train(
     stage(f"split: {split.origin}")
     with SpectraFile(data) as file:
         source_axis, classes, unit = file.axis, file.class_names, file.intensity_unit
-    pipeline = pipeline_preset(config.preprocessing, source_axis)
-    bound = pipeline.bind(source_axis)
     rows = split.rows(Holdout.TRAIN)
     config = config.for_spectra(len(rows))
-    stage(f"preprocessing {len(rows)} training spectra")
-    dataset = SpectraDataset(data, rows, transform=bound)
-    torch.manual_seed(config.seed)
-    torch.use_deterministic_algorithms(True)
-    network = create_model(
-        config.preset, n_points=bound.axis.n_points, n_classes=len(classes), adaptive=config.adaptive
+    prepared = prepare(
+        data,
+        rows,
+        split.labels[rows],
+        None if split.groups is None else split.groups[rows],
+        preprocessing=config.preprocessing,
+        seed=config.seed,
+        stage=stage,
     )
-    stage("fitting exit 0, the linear classifier")
-    chosen = rows[:LINEAR_SPECTRA] if len(rows) <= LINEAR_SPECTRA else _sample(rows, config.seed)
-    linear_data = SpectraDataset(data, chosen, in_memory=True, transform=bound)
-    spectra, labels = zip(*linear_data.__getitems__(range(len(linear_data))), strict=True)
-    groups = None if split.groups is None else split.groups[chosen]
-    fit_linear_exit(network.exit0, torch.stack(spectra).numpy(), torch.stack(labels).numpy(), groups, seed=config.seed)
+    stage(f"preprocessing {len(rows)} training spectra")
+    dataset = SpectraDataset(data, rows, transform=prepared.bound)
+    torch.use_deterministic_algorithms(True)
+
+    def build(recipe: TrainConfig) -> ExitNetwork:
+        torch.manual_seed(recipe.seed)
+        return build_network(recipe, prepared.bound.axis.n_points, len(classes), prepared.linear)
+
     digest = file_sha256(data)
     identity = {**config.to_dict(), "data_sha256": digest}
     out.mkdir(parents=True, exist_ok=True)
+    offsets = torch.from_numpy(prepared.offsets)
+    choice = _choose(out, identity, config, build, dataset, offsets, data, split, prepared, stage)
+    settled = replace(config, augmentation=choice.augmentation, additive=choice.additive)
+    network = build(settled)
     parameters = sum(p.numel() for p in network.parameters())
-    stage(f"training {config.preset} for {config.epochs} epochs: {parameters:,} parameters")
-    progress = train_network(network, dataset, config, checkpoint=checkpoint, identity=identity, report=report)
+    stage(f"training {settled.preset} for {settled.epochs} epochs: {parameters:,} parameters")
+    progress = train_network(
+        network,
+        dataset,
+        settled,
+        offsets=offsets if settled.additive and network.exit0 is not None else None,
+        checkpoint=checkpoint,
+        identity=identity,
+        report=report,
+    )
     run = Run(
         path=out,
         network=network,
-        pipeline=pipeline,
-        axis=bound.axis,
+        pipeline=prepared.pipeline,
+        axis=prepared.bound.axis,
         source_axis=source_axis,
         classes=classes,
-        config=config,
+        config=settled,
         split_by=split.split_by,
         split_origin=split.origin,
         intensity_unit=unit,
-        provenance=_provenance(Path(data), digest, progress.history, len(rows)),
+        provenance=_provenance(Path(data), digest, progress.history, len(rows), prepared, choice),
     )
-    run.save()
-    checkpoint.unlink(missing_ok=True)
+    if current_processes().is_main:
+        run.save()
+        checkpoint.unlink(missing_ok=True)
+        (out / "choice.json").unlink(missing_ok=True)
     return run
 
 
-def _sample(rows: Any, seed: int) -> Any:
-    """Enough spectra for a linear fit, in file order."""
-    generator = torch.Generator().manual_seed(seed)
-    return rows[torch.randperm(len(rows), generator=generator)[:LINEAR_SPECTRA].sort().values.numpy()]
+def _choose(
+    out: Path,
+    identity: dict[str, Any],
+    config: TrainConfig,
+    build: Callable[[TrainConfig], ExitNetwork],
+    dataset: SpectraDataset,
+    offsets: Tensor,
+    data: Path | str,
+    split: Split,
+    prepared: Preparation,
+    stage: Callable[[str], None],
+) -> Choice:
+    """Run the pilots, or read what they found before the training was interrupted."""
+    if config.augmentation != AUTO:
+        return Choice(config.augmentation, config.additive, {})
+    path = out / "choice.json"
+    if path.exists() and path.stat().st_size <= MAX_CHOICE_BYTES:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept.get("identity") == identity:
+            return Choice(kept["augmentation"], kept["additive"], kept["tried"])
+    rows = split.rows(Holdout.CALIBRATION)
+    with SpectraFile(data) as file:
+        held_out = prepared.bound(file.read(rows))
+    choice = choose_recipe(build, dataset, offsets, held_out, split.labels[rows], config, stage=stage)
+    kept = {"augmentation": choice.augmentation, "additive": choice.additive, "tried": choice.tried}
+    if current_processes().is_main:
+        write_json(path, {"identity": identity, **kept})
+    return choice
 
 
-def _provenance(data: Path, digest: str, history: list[dict[str, float]], n_train: int) -> dict[str, Any]:
+def _provenance(
+    data: Path, digest: str, history: list[dict[str, float]], n_train: int, prepared: Preparation, choice: Choice
+) -> dict[str, Any]:
     return {
         "specnet": __version__,
         "torch": str(torch.__version__),
@@ -119,5 +167,11 @@ def _provenance(data: Path, digest: str, history: list[dict[str, float]], n_trai
         "data_path": str(data.resolve()),
         "data_sha256": digest,
         "n_train": n_train,
+        "preprocessing": prepared.name,
+        "preprocessing_tried": prepared.tried,
+        "exit0": prepared.linear.name,
+        "exit0_tried": prepared.linear.tried,
+        "exit0_accuracy": prepared.linear.accuracy,
+        "pilots": choice.tried,
         "history": history,
     }

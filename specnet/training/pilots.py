@@ -1,0 +1,112 @@
+"""Short pilot trainings that choose how strongly to augment, and whether exits build on exit 0.
+
+Strong disturbances gain ten points on some sets of spectra and lose fifteen on others (those whose classes differ by
+less than an instrument's error), and nothing in the data says so beforehand. So each strength trains a quarter of the
+steps, without position-adaptive depth, and the calibration split decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from specnet.calibration.temperature import fit_temperature, negative_log_likelihood
+from specnet.exits import log_softmax
+from specnet.nn import DENSE
+from specnet.nn.protocol import ExitNetwork
+from specnet.training.config import TrainConfig
+from specnet.training.loop import train_network
+
+CANDIDATES = ("none", "light", "strong")
+SHARE = 0.25
+"""Of the epochs of the training that follows."""
+FEWEST_EPOCHS = 5
+BATCH = 512
+
+Build = Callable[[TrainConfig], ExitNetwork]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What pilots chose, and the negative log-likelihood (nats a calibration spectrum) of everything tried."""
+
+    augmentation: str
+    additive: bool
+    tried: dict[str, float]
+
+
+def choose_recipe(
+    build: Build,
+    data: Dataset[tuple[Tensor, Tensor]],
+    offsets: Tensor,
+    held_out: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    config: TrainConfig,
+    *,
+    stage: Callable[[str], None] = lambda text: None,
+) -> Choice:
+    """Choose an augmentation, and then whether exits are added to exit 0, by the likelihood of calibration spectra.
+
+    Parameters
+    ----------
+    build
+        Makes a fresh network for a recipe, exit 0 included.
+    data, offsets
+        Training spectra, and what additive exits are added to.
+    held_out, labels
+        Calibration spectra ``(n, L)``, preprocessed, and their classes.
+    config
+        The recipe; its number of epochs is settled. With `additive` off, only the augmentation is chosen.
+    stage
+        Called with a sentence after each pilot.
+
+    Notes
+    -----
+    What is judged is the tempered mean log-probability over all exits, exit 0 included: the network is not used
+    without it. Likelihood, because the accuracy of a hundred spectra tells nothing below three points.
+    """
+    epochs = min(config.epochs, max(FEWEST_EPOCHS, round(SHARE * config.epochs)))
+    tried: dict[str, float] = {}
+
+    def pilot(augmentation: str, additive: bool) -> float:
+        recipe = replace(
+            config, augmentation=augmentation, additive=additive, epochs=epochs, adaptivity="none", phases="joint"
+        )
+        network = build(recipe)
+        additive = additive and network.exit0 is not None
+        train_network(network, data, recipe, offsets=offsets if additive else None)
+        found = _judge(network, held_out, labels, additive=additive)
+        name = f"{augmentation}, {'added to exit 0' if additive else 'on its own'}"
+        tried[name] = found
+        stage(f"pilot {name}: {found:.3f} nats a calibration spectrum")
+        return found
+
+    scores = {name: pilot(name, False) for name in CANDIDATES}
+    augmentation = min(scores, key=lambda name: scores[name])
+    additive = config.additive and pilot(augmentation, True) < scores[augmentation]
+    return Choice(augmentation, additive, tried)
+
+
+def _judge(network: ExitNetwork, spectra: NDArray[np.float32], labels: NDArray[np.int64], *, additive: bool) -> float:
+    logits = all_logits(network, spectra)
+    if additive:
+        logits[1:] += logits[0]
+    tempered = [log_softmax(each / np.float32(fit_temperature(each, labels))) for each in logits]
+    mean = log_softmax(np.mean(tempered, axis=0))
+    return negative_log_likelihood(mean, labels)
+
+
+def all_logits(network: ExitNetwork, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits ``(E, n, C)`` of preprocessed spectra ``(n, L)`` at full depth."""
+    parts = []
+    with torch.no_grad():
+        for start in range(0, len(spectra), BATCH):
+            outputs = network(torch.from_numpy(spectra[start : start + BATCH])[:, None], DENSE)
+            parts.append(torch.stack(outputs.logits).numpy())
+    return np.concatenate(parts, axis=1)

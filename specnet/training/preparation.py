@@ -1,0 +1,199 @@
+"""What is settled before the network is built: preprocessing, and the linear classifier of exit 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specnet.datasets import SpectraFile
+from specnet.errors import SpectrumError
+from specnet.preprocessing import BoundPipeline, Pipeline, fit_pipeline, suitable_pipelines
+from specnet.spectra import SpectralAxis
+from specnet.training.config import AUTO
+from specnet.training.linear import LinearChoice, bin_means, choose_linear, compare_linear, complete
+
+LINEAR_SPECTRA = 20_000
+"""Most training spectra that linear models are fitted on; more do not change a fit of a few hundred features."""
+COMPARED_SPECTRA = 2_000
+"""Training spectra on which preprocessings are compared."""
+BINS = 250
+"""Features of a linear model that averages points."""
+
+Stage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Preprocessing and exit 0 of a training.
+
+    Parameters
+    ----------
+    name, pipeline, bound
+        Preset, pipeline, and the same made ready for the training spectra's axis.
+    linear
+        The classifier chosen for exit 0.
+    offsets
+        ``(n, C)`` what it says of each training spectrum without having seen it or its group.
+    tried
+        Cross-validated accuracy of the best linear classifier with every preprocessing that was compared.
+    """
+
+    name: str
+    pipeline: Pipeline
+    bound: BoundPipeline
+    linear: LinearChoice
+    offsets: NDArray[np.float32]
+    tried: dict[str, float]
+
+
+def prepare(
+    data: Path | str,
+    rows: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    *,
+    preprocessing: str,
+    seed: int,
+    stage: Stage = lambda text: None,
+) -> Preparation:
+    """Choose preprocessing and exit 0 on the training spectra of a file alone.
+
+    Parameters
+    ----------
+    data
+        HDF5 file.
+    rows, labels, groups
+        Training spectra: their rows in the file, classes and groups, each ``(n,)``.
+    preprocessing
+        Name of a pipeline preset, or ``"auto"`` to compare those that suit the axis.
+    seed
+        Of samples and folds.
+    stage
+        Called with a sentence when something begins or was chosen.
+
+    Raises
+    ------
+    DatasetError, ConfigurationError, SpectrumError
+        When data or names do not fit.
+    """
+    with SpectraFile(data) as file:
+        axis, n_classes = file.axis, len(file.class_names)
+        chosen = _sample(len(rows), LINEAR_SPECTRA, seed)
+        intensity = file.read(rows[chosen])
+        names = suitable_pipelines(axis, intensity) if preprocessing == AUTO else [preprocessing]
+        compared: dict[str, float] = {}
+        if len(names) > 1:
+            compared = compare_preprocessings(
+                names,
+                axis,
+                intensity,
+                labels[chosen],
+                _take(groups, chosen),
+                n_classes=n_classes,
+                seed=seed,
+                stage=stage,
+            )
+        name = max(compared, key=lambda candidate: compared[candidate]) if compared else names[0]
+        pipeline = fit_pipeline(name, axis, intensity)
+        bound = pipeline.bind(axis)
+        stage(f"preprocessing {name}: fitting exit 0, the linear classifier")
+        spectra = bound(intensity)
+        linear = choose_linear(
+            spectra,
+            labels[chosen],
+            _take(groups, chosen),
+            n_classes,
+            bin_points=points_per_bin(bound.axis),
+            seed=seed,
+        )
+        offsets = np.empty((len(rows), n_classes), np.float32)
+        offsets[chosen] = linear.out_of_fold
+        _judge_rest(file, rows, chosen, bound, linear, offsets)
+    stage(f"exit 0 is {linear.name}: {linear.accuracy:.1%} right in cross-validation on the training spectra")
+    return Preparation(name, pipeline, bound, linear, offsets, compared)
+
+
+def points_per_bin(axis: SpectralAxis) -> int:
+    """Points that a linear model on means averages."""
+    return max(1, axis.n_points // BINS)
+
+
+def compare_preprocessings(
+    names: list[str],
+    axis: SpectralAxis,
+    intensity: NDArray[Any],
+    labels: NDArray[np.int64],
+    groups: NDArray[np.int64] | None,
+    *,
+    n_classes: int,
+    seed: int,
+    stage: Stage = lambda text: None,
+) -> dict[str, float]:
+    """Cross-validate the best linear classifier with each preprocessing, on at most `COMPARED_SPECTRA` spectra.
+
+    Parameters
+    ----------
+    names
+        Pipeline presets.
+    axis, intensity, labels, groups
+        Training spectra: ``(n, L)`` on their axis, classes and groups, each ``(n,)``; None for no groups.
+    n_classes
+        C, also where a class has no training spectrum.
+    seed, stage
+        As for `prepare`.
+
+    Returns
+    -------
+    dict
+        Share of right answers, 0..1, by name. Empty when there are too few spectra to divide; without those that the
+        spectra cannot go through.
+    """
+    some = _sample(len(labels), COMPARED_SPECTRA, seed)
+    found = {}
+    for name in names:
+        try:
+            bound = fit_pipeline(name, axis, intensity[some]).bind(axis)
+            spectra = bound(intensity[some])
+        except SpectrumError as error:  # such as a constant spectrum, which cannot be scaled
+            stage(f"preprocessing {name} is out: {error}")
+            continue
+        bins = points_per_bin(bound.axis)
+        tried = compare_linear(spectra, labels[some], _take(groups, some), n_classes, bin_points=bins, seed=seed)
+        if not tried:  # too few spectra to divide: the usual one
+            return {}
+        best = max(tried, key=lambda candidate: tried[candidate])
+        found[name] = tried[best][0]
+        stage(f"preprocessing {name}: a linear model ({best}) is right on {found[name]:.1%}, cross-validated")
+    return found
+
+
+def _judge_rest(
+    file: SpectraFile,
+    rows: NDArray[np.int64],
+    chosen: NDArray[np.int64],
+    bound: BoundPipeline,
+    linear: LinearChoice,
+    offsets: NDArray[np.float32],
+) -> None:
+    """Spectra beyond the sample that the linear model was fitted on are unseen anyway."""
+    rest = np.setdiff1d(np.arange(len(rows)), chosen)
+    for start in range(0, len(rest), COMPARED_SPECTRA):
+        block = rest[start : start + COMPARED_SPECTRA]
+        features = bin_means(bound(file.read(rows[block])), linear.bin).astype(np.float64)
+        offsets[block] = complete(linear.scores(features), linear.scores.classes, offsets.shape[1])
+
+
+def _sample(n: int, most: int, seed: int) -> NDArray[np.int64]:
+    """At most `most` of n numbers, ascending."""
+    if n <= most:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).permutation(n)[:most])
+
+
+def _take(groups: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    return None if groups is None else groups[rows]
