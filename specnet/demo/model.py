@@ -86,7 +86,7 @@ def prepare(
         stage(f"using the network that an earlier demonstration trained in {run_folder} (--fresh trains a new one)")
         run = load_run(run_folder)
     stage("calibrating exits and exporting the bundle")
-    calibrate(run.cache(data, Holdout.CALIBRATION).logits).write(run.calibration_path)
+    calibrate(run.cache(data, Holdout.CALIBRATION).logits, additive=run.additive).write(run.calibration_path)
     bundle = folder / "minerals.specnet"
     pack(run, data, bundle, name="minerals")
     replay, held_out = _held_out(data, folder, n, seed)

@@ -101,8 +101,9 @@ class SpecNet(nn.Module):
             raise ModelError(f"got {x.shape[-1]} points, expected {self.config.n_points}")
         outputs = ExitOutputs([self.exit0(x)], [], [])
         features = self.run_stem(x)
-        for stage, head, tap in zip(self.stages, self.heads, self.taps, strict=True):
-            output = stage(features, gating)
+        for index, tap in enumerate(self.taps, start=1):
+            head = self.head(index)
+            output = self.stage(index)(features, gating)
             for_head, features = tap(output.features) if self.training else (output.features, output.features)
             outputs.embeddings.append(head.embed(for_head))
             outputs.logits.append(head.judge(outputs.embeddings[-1]))

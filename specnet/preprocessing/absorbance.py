@@ -32,6 +32,7 @@ class Absorbance(Step, frozen=True, kw_only=True, tag="absorbance"):
         floor = np.float32(self.floor)
 
         def apply(intensity: Intensity) -> Intensity:
-            return -np.log10(np.maximum(intensity, floor))
+            absorbance: Intensity = -np.log10(np.maximum(intensity, floor))
+            return absorbance
 
         return BoundStep(axis, apply)

@@ -66,6 +66,7 @@ class Autoscale(Step, frozen=True, kw_only=True, tag="autoscale"):
         mean, scale = np.asarray(self.mean), np.asarray(self.scale)
 
         def apply(intensity: Intensity) -> Intensity:
-            return ((intensity - mean) / scale).astype(np.float32)
+            scaled: Intensity = ((intensity - mean) / scale).astype(np.float32)
+            return scaled
 
         return BoundStep(axis, apply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -73,22 +73,22 @@ def train_network(
         raise ConfigurationError(f"unknown losses {', '.join(unknown)}; known: {', '.join(LOSSES)}")
     plan = stretches(create_phases(config.phases), config.epochs)
     processes = current_processes()
-    network.to(processes.device)
-    optimiser = _optimiser(network, config)
+    module = cast("nn.Module", network.to(processes.device))
+    optimiser = _optimiser(module, config)
     teacher = Teacher(config)
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
-        progress = load_checkpoint(checkpoint, network, optimiser, identity or {}, teacher)
+        progress = load_checkpoint(checkpoint, module, optimiser, identity or {}, teacher)
     processes.copy_from_main(network)
     items = data if offsets is None else WithOffsets(data, offsets)
     while progress.epoch < config.epochs:
         stretch = next(one for one in plan if progress.epoch < one.end)
-        teacher.watch(network, stretch, progress.epoch)
+        teacher.watch(module, stretch, progress.epoch)
         values = _train_epoch(network, items, config, optimiser, progress.epoch, stretch, teacher, processes)
         progress.epoch += 1
         progress.history.append(values)
         if checkpoint is not None and processes.is_main:
-            save_checkpoint(checkpoint, network, optimiser, progress, identity or {}, teacher)
+            save_checkpoint(checkpoint, module, optimiser, progress, identity or {}, teacher)
         if processes.is_main:
             report(progress.epoch, values)
     for parameter in network.parameters():
@@ -128,7 +128,7 @@ def _train_epoch(
     augment = create_augmentation(config.augmentation)
     loader = _loader(data, config, processes.world)
     phase = stretch.phase
-    freeze(network, phase)
+    freeze(cast("nn.Module", network), phase)
     totals = dict.fromkeys((*config.losses, "active_share"), 0.0)
     for step, (spectra, labels, *offset) in enumerate(loader):
         progress = stretch.progress(epoch, step / len(loader))
@@ -151,7 +151,7 @@ def _train_epoch(
         if not torch.isfinite(total):
             raise ModelError(f"the loss is {total.item()} in epoch {epoch + 1}; try a lower learning rate")
         optimiser.zero_grad()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         processes.sum_gradients(network)
         torch.nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_LIMIT)
         optimiser.step()

@@ -15,7 +15,7 @@ Item = tuple[Tensor, Tensor, Tensor]
 
 
 class WithOffsets(Dataset[Item]):
-    """Items ``(intensity, label, offset)`` of a dataset of ``(intensity, label)`` and offsets ``(n, C)``.
+    """Items ``(intensity, label, offset)`` of a torch dataset of ``(intensity, label)`` and offsets ``(n, C)``.
 
     Raises
     ------
@@ -23,8 +23,8 @@ class WithOffsets(Dataset[Item]):
         When there is not one offset a spectrum.
     """
 
-    def __init__(self, data: Dataset[tuple[Tensor, Tensor]], offsets: Float[Tensor, "n_spectra classes"]) -> None:
-        self._data: Any = data
+    def __init__(self, data: Any, offsets: Float[Tensor, "n_spectra classes"]) -> None:
+        self._data = data
         self._offsets = offsets
         if len(self._data) != len(offsets):
             raise ModelError(f"{len(self._data)} spectra need as many offsets, got {len(offsets)}")
