@@ -186,7 +186,7 @@ def test_every_preset_trains_without_losing_its_mind(name: str, adaptivity: str)
         optimizer.zero_grad()
         (loss + share + 0.1 * scattered).backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     gradients: list[Tensor] = [p.grad for p in network.parameters() if p.grad is not None]
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
     assert losses[-1] < losses[0]
