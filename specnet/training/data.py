@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specnet.datasets import Holdout, SpectraFile, SpectraTable, ensure_holdout, fold_holdout
+from specnet.datasets.splits import describe_split
 from specnet.errors import DatasetError
 
 HASH_BLOCK = 1 << 20
@@ -28,7 +29,8 @@ class Split:
     groups
         ``(n_spectra,)`` numbers of the groups that are kept on one side; None when there are none.
     split_by
-        Column of the groups, or ``"spectrum"`` when every spectrum stands for itself.
+        What is kept apart, see `specnet.datasets.splits.describe_split`, or ``"spectrum"`` when every spectrum stands
+        for itself.
     origin
         Where the split comes from, in a sentence.
     """
@@ -87,7 +89,7 @@ def split_file(path: Path | str, seed: int, fold: int | None = None) -> Split:
     groups = None
     if table.group_by:
         groups = np.unique(table.columns[table.group_by], return_inverse=True)[1].astype(np.int64)
-    return Split(table.holdout, table.labels, groups, table.group_by or "spectrum", origin)
+    return Split(table.holdout, table.labels, groups, describe_split(table) or "spectrum", origin)
 
 
 def file_sha256(path: Path | str) -> str:
