@@ -46,6 +46,17 @@ def save_checkpoint(
     write_bytes(path, save(tensors, metadata=metadata))
 
 
+def check_checkpoint(path: Path, identity: dict[str, Any]) -> None:
+    """Refuse a checkpoint that cannot be continued, before hours are spent on preparing it.
+
+    Raises
+    ------
+    ModelError
+        When the file is damaged, or belongs to a training with another recipe or other data.
+    """
+    _read(path, identity, with_tensors=False)
+
+
 def load_checkpoint(
     path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, Any], teacher: Teacher
 ) -> Progress:
@@ -56,19 +67,7 @@ def load_checkpoint(
     ModelError
         When the file is damaged, or belongs to a training with another recipe or other data.
     """
-    if path.stat().st_size > MAX_CHECKPOINT_BYTES:
-        raise ModelError(f"checkpoint {path} has {path.stat().st_size} bytes, at most {MAX_CHECKPOINT_BYTES} are read")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        found = json.loads(metadata["identity"])
-        progress = Progress(int(metadata["epoch"]), json.loads(metadata["history"]))
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise ModelError(f"checkpoint {path} cannot be read: {error}") from error
-    if different := {k: (found.get(k), v) for k, v in identity.items() if found.get(k) != v}:
-        name, (then, now) = next(iter(different.items()))
-        raise ModelError(f"checkpoint {path} belongs to another training: {name} was {then}, is now {now}")
+    progress, tensors = _read(path, identity, with_tensors=True)
     network.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
     taught = {n.removeprefix("teacher."): t for n, t in tensors.items() if n.startswith("teacher.")}
     if taught:
@@ -82,3 +81,21 @@ def load_checkpoint(
             state.setdefault(int(index), {})[name] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
     return progress
+
+
+def _read(path: Path, identity: dict[str, Any], *, with_tensors: bool) -> tuple[Progress, dict[str, Tensor]]:
+    if path.stat().st_size > MAX_CHECKPOINT_BYTES:
+        raise ModelError(f"checkpoint {path} has {path.stat().st_size} bytes, at most {MAX_CHECKPOINT_BYTES} are read")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            names = list(file.keys()) if with_tensors else []
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in names}
+        found = json.loads(metadata["identity"])
+        progress = Progress(int(metadata["epoch"]), json.loads(metadata["history"]))
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ModelError(f"checkpoint {path} cannot be read: {error}") from error
+    if different := {k: (found.get(k), v) for k, v in identity.items() if found.get(k) != v}:
+        name, (then, now) = next(iter(different.items()))
+        raise ModelError(f"checkpoint {path} belongs to another training: {name} was {then}, is now {now}")
+    return progress, tensors

@@ -7,8 +7,11 @@ steps, without position-adaptive depth, and the calibration split decides.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +31,7 @@ SHARE = 0.25
 """Of the epochs of the training that follows."""
 FEWEST_EPOCHS = 5
 BATCH = 512
+MAX_CHOICE_BYTES = 1 << 20
 
 Build = Callable[[TrainConfig], ExitNetwork]
 
@@ -91,6 +95,19 @@ def choose_recipe(
     augmentation = min(scores, key=lambda name: scores[name])
     additive = config.additive and pilot(augmentation, True) < scores[augmentation]
     return Choice(augmentation, additive, tried)
+
+
+def read_choice(path: Path, identity: dict[str, Any]) -> Choice | None:
+    """Read what pilots chose before a training was interrupted; None where they have to run (again)."""
+    try:
+        if path.stat().st_size > MAX_CHOICE_BYTES:
+            return None
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept.pop("identity") != identity:
+            return None
+        return Choice(**kept)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+        return None  # they cost time, not correctness
 
 
 def _judge(network: ExitNetwork, spectra: NDArray[np.float32], labels: NDArray[np.int64], *, additive: bool) -> float:

@@ -194,7 +194,7 @@ def load_run(path: Path | str) -> Run:
             intensity_unit=plain["intensity_unit"],
             provenance=plain["provenance"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path / 'run.json'} is damaged: {type(error).__name__} {error}") from error
     except ModelError:
         raise

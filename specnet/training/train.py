@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,14 @@ from specnet.errors import ModelError
 from specnet.files import write_json
 from specnet.nn.protocol import ExitNetwork
 from specnet.training.building import build_network
+from specnet.training.checkpoint import check_checkpoint
 from specnet.training.config import AUTO, TrainConfig
 from specnet.training.data import Split, file_sha256, split_file
 from specnet.training.distributed import current_processes
 from specnet.training.loop import Report, train_network
-from specnet.training.pilots import Choice, choose_recipe
+from specnet.training.pilots import Choice, choose_recipe, read_choice
 from specnet.training.preparation import Preparation, prepare
 from specnet.training.run import Run
-
-MAX_CHOICE_BYTES = 1 << 20
 
 
 def train(
@@ -72,6 +70,10 @@ def train(
         source_axis, classes, unit = file.axis, file.class_names, file.intensity_unit
     rows = split.rows(Holdout.TRAIN)
     config = config.for_spectra(len(rows))
+    digest = file_sha256(data)
+    identity = {**config.to_dict(), "data_sha256": digest}
+    if checkpoint.exists():
+        check_checkpoint(checkpoint, identity)
     prepared = prepare(
         data,
         rows,
@@ -89,8 +91,6 @@ def train(
         torch.manual_seed(recipe.seed)
         return build_network(recipe, prepared.bound.axis.n_points, len(classes), prepared.linear)
 
-    digest = file_sha256(data)
-    identity = {**config.to_dict(), "data_sha256": digest}
     out.mkdir(parents=True, exist_ok=True)
     offsets = torch.from_numpy(prepared.offsets)
     choice = _choose(out, identity, config, build, dataset, offsets, data, split, prepared, stage)
@@ -143,17 +143,14 @@ def _choose(
     if config.augmentation != AUTO:
         return Choice(config.augmentation, config.additive, {})
     path = out / "choice.json"
-    if path.exists() and path.stat().st_size <= MAX_CHOICE_BYTES:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept.get("identity") == identity:
-            return Choice(kept["augmentation"], kept["additive"], kept["tried"])
+    if kept := read_choice(path, identity):
+        return kept
     rows = split.rows(Holdout.CALIBRATION)
     with SpectraFile(data) as file:
         held_out = prepared.bound(file.read(rows))
     choice = choose_recipe(build, dataset, offsets, held_out, split.labels[rows], config, stage=stage)
-    kept = {"augmentation": choice.augmentation, "additive": choice.additive, "tried": choice.tried}
     if current_processes().is_main:
-        write_json(path, {"identity": identity, **kept})
+        write_json(path, {"identity": identity, **asdict(choice)})
     return choice
 
 
