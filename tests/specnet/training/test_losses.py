@@ -146,12 +146,15 @@ def test_a_network_that_cannot_halt_is_fully_active() -> None:
     assert float(active_share(network(random_spectra(2, 201)), network).detach()) == pytest.approx(1.0)
 
 
-def test_the_compute_budget_is_a_hinge(network: SpecNet) -> None:
-    gates = [torch.full_like(gate, 0.6).requires_grad_() for gate in _gates(network)]
+def test_the_compute_budget_is_a_hinge_on_what_runs(network: SpecNet) -> None:
+    # open for one of two spectra, with a mass of 0.1: a unit runs in full however small its mass
+    gates = [torch.tensor([0.1, 0.0])[:, None, None].expand_as(gate).clone() for gate in _gates(network)]
+    for gate in gates:
+        gate.requires_grad_()
     outputs = ExitOutputs(_logits([[0.0, 0.0]] * 2), [], gates)
     labels = torch.tensor([0, 1])
     over = LOSSES["compute_budget"](outputs, labels, _context(network, active_target=0.35))
-    assert float(over.detach()) == pytest.approx(BUDGET_WEIGHT * 0.25, abs=1e-5)
+    assert float(over.detach()) == pytest.approx(BUDGET_WEIGHT * 0.15, abs=1e-5)
     over.backward()
     assert all(gate.grad is not None and (gate.grad > 0).all() for gate in gates)
     for gate in gates:
@@ -179,3 +182,84 @@ def test_the_schedule() -> None:
     assert noise[0] == noise[1] > 0
     assert noise[2:] == [0.0, 0.0]
     assert all(gating(p, adaptive=False).dense for p in (0.0, 0.5, 1.0))
+
+
+def test_the_ponder_cost_is_the_share_of_mass_that_reaches_units(network: SpecNet) -> None:
+    gates = _gates(network)
+    full = 312 * 1 * 32 + 660 * 2 * 16 + 1136 * 2 * 8  # as above
+    gates[0][0, 0, :10] = 0.5
+    gates[1][:, 1, :3] = 0.25
+    for gate in gates:
+        gate.requires_grad_()
+    outputs = ExitOutputs(_logits([[0.0, 0.0]] * 2), [], gates)
+    cost = LOSSES["ponder_cost"](outputs, torch.tensor([0, 1]), _context(network, ponder_price=0.7))
+    # mass 5 in one of two spectra, 0.75 in both
+    assert float(cost.detach()) == pytest.approx(0.7 * (312 * 5 / 2 + 660 * 0.75) / full, rel=1e-5)
+    cost.backward()
+    # the same price for a unit and position wherever it is, however much mass it has: 0.7 m / full, over 2 spectra
+    for gate, macs in zip(gates, network.unit_macs(), strict=True):
+        assert gate.grad is not None
+        torch.testing.assert_close(gate.grad, torch.full_like(gate, 0.7 * macs / full / 2))
+
+
+def test_contiguity_counts_changes_along_the_axis(network: SpecNet) -> None:
+    gates = _gates(network)  # 2 spectra; 1, 2 and 2 units; 32, 16 and 8 positions
+    gates[0][0, 0, 5:9] = 1  # an inner run: 2 changes in one of 2 spectra: 1 on average, of 31
+    gates[1][:, 0, ::2] = 1  # scattered: 15 changes in one of 2 units of both: 7.5 on average, of 15
+    gates[2][:, :, 3:] = 1  # a run up to the end: 1 change everywhere, of 7
+    outputs = ExitOutputs(_logits([[0.0, 0.0]] * 2), [], gates)
+    value = LOSSES["contiguity"](outputs, torch.tensor([0, 1]), _context(network, contiguity=0.2))
+    assert float(value.detach()) == pytest.approx(0.2 * (1 / 31 + 7.5 / 15 + 1 / 7), rel=1e-5)
+    everywhere = ExitOutputs(_logits([[0.0, 0.0]] * 2), [], [torch.ones_like(gate) for gate in gates])
+    assert float(LOSSES["contiguity"](everywhere, torch.tensor([0, 1]), _context(network)).detach()) == 0.0
+
+
+def test_hints_pull_shallow_embeddings_of_the_deepest_one_s_size(network: SpecNet) -> None:
+    embeddings = [torch.tensor(rows, requires_grad=True) for rows in ([[1.0, 2.0]], [[5.0, 5.0, 5.0]], [[0.0, 4.0]])]
+    outputs = ExitOutputs(_logits(*[[[0.0, 0.0]]] * 4), [], [], embeddings)
+    value = LOSSES["feature_hints"](outputs, torch.tensor([0]), _context(network, hint_weight=0.3))
+    assert float(value.detach()) == pytest.approx(0.3 * (1.0 + 4.0) / 2)
+    value.backward()
+    first, other_size, deepest = embeddings
+    torch.testing.assert_close(first.grad, 0.3 * torch.tensor([[1.0, -2.0]]))
+    assert other_size.grad is None
+    assert deepest.grad is None
+
+
+def test_hints_have_nothing_to_pull_in_networks_without_embeddings(network: SpecNet) -> None:
+    outputs = _outputs([[0.0, 0.0]], [[0.0, 1.0]])
+    assert float(LOSSES["feature_hints"](outputs, torch.tensor([0]), _context(network))) == 0.0
+
+
+def test_dense_distillation_supervises_every_exit_behind_exit_0(network: SpecNet) -> None:
+    outputs = _outputs([[9.0, 0.0]], [[0.0, 1.0]], [[0.0, -2.0]], [[0.0, 0.5]])
+    config = TrainConfig(distillation=0.4, temperature=2.0)
+    taught = Context(network, config, 1.0, teacher=torch.tensor([[0.0, 3.0]]))
+    value = LOSSES["dense_distillation"](outputs, torch.tensor([0]), taught)
+    expected = sum(_kl(1.5, own / 2) for own in (1.0, -2.0, 0.5))
+    assert float(value.detach()) == pytest.approx(0.4 * 4 * expected, abs=1e-5)
+    value.backward()
+    assert outputs.logits[0].grad is None
+    assert all(logits.grad is not None and logits.grad.any() for logits in outputs.logits[1:])
+    alone = LOSSES["dense_distillation"](outputs, torch.tensor([0]), Context(network, config, 1.0))
+    assert float(alone) == 0.0
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_in_a_phase_of_the_last_exit_no_loss_moves_the_heads_before_it(name: str) -> None:
+    network = random_model("nano", 100).train()
+    outputs = network(random_spectra(4, 100))
+    context = Context(network, TrainConfig(), 1.0, last_exit_only=True, teacher=random_spectra(4, 5)[:, 0])
+    value = LOSSES[name](outputs, torch.tensor([0, 1, 2, 3]), context)
+    assert torch.isfinite(value)
+    if value.requires_grad:
+        value.backward()
+    assert all(weight.grad is None for index in (1, 2) for weight in network.head(index).parameters())
+
+
+def test_without_a_linear_exit_all_exits_have_a_loss() -> None:
+    network = create_model("msdnet1d", n_points=64, n_classes=2)
+    assert network.exit0 is None
+    outputs = _outputs([[0.0, 1.0]], [[0.0, 2.0]])
+    value = LOSSES["cross_entropy"](outputs, torch.tensor([1]), Context(network, TrainConfig(distillation=0.5), 1.0))
+    assert float(value.detach()) == pytest.approx(math.log1p(math.exp(-2)) + 0.5 * math.log1p(math.exp(-1)), abs=1e-6)

@@ -115,7 +115,8 @@ def test_a_run_killed_between_its_last_two_steps_is_finished(
         ({"active_target": 0.5}, "active_target was 0.35, is now 0.5"),
         ({"preset": "tiny"}, "preset was nano, is now tiny"),
         ({"seed": 1}, "seed was 3, is now 1"),
-        ({"adaptive": False}, "adaptive was True, is now False"),
+        ({"adaptivity": "none"}, "adaptivity was gate, is now none"),
+        ({"additive": False}, "additive was True, is now False"),
     ],
 )
 def test_a_checkpoint_of_another_recipe_is_refused_with_both_values(
@@ -170,7 +171,7 @@ def test_a_killed_training_leaves_a_checkpoint_that_can_be_continued(
     """SIGKILL at a random moment after the first epochs: no Python code gets to clean anything up."""
     folder = tmp_path / "run"
     words = ["train", str(spectra_file), "--out", str(folder), "--preset", "nano", "--epochs", "20"]
-    words += ["--threads", "1", "--json"]
+    words += ["--preprocessing", "snv", "--augmentation", "light", "--threads", "1", "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "specnet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -196,7 +197,7 @@ def test_a_killed_training_leaves_a_checkpoint_that_can_be_continued(
 
 def test_a_training_that_was_killed_before_its_first_epoch_starts_anew(spectra_file: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    run = train(spectra_file, tmp_path / "run", TrainConfig(preset="nano", epochs=1), resume=True)
+    run = train(spectra_file, tmp_path / "run", TrainConfig(preset="nano", epochs=1, preprocessing="snv", augmentation="none"), resume=True)
     assert run.path.joinpath("run.json").exists()
 
 
@@ -229,14 +230,23 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_advice() -> None:
     network = create_model("nano", n_points=64, n_classes=2)
     data = TensorDataset(torch.full((8, 64), torch.inf), torch.tensor([0, 1] * 4))
     with pytest.raises(ModelError, match=r"the loss is nan in epoch 1; try a lower learning rate"):
-        train_network(network, data, TrainConfig(preset="nano", epochs=3))
+        train_network(network, data, TrainConfig(preset="nano", epochs=3, augmentation="none"))
 
 
 def test_the_compute_target_is_met(spectra_file: Path, tmp_path: Path) -> None:
     """Half of the units' computation, asked for and got, on spectra that were not trained on."""
     from specnet.datasets import Holdout
 
-    recipe = TrainConfig(preset="nano", epochs=10, batch_size=6, active_target=0.5, learning_rate=1e-2)
+    recipe = TrainConfig(
+        preset="nano",
+        preprocessing="snv",
+        augmentation="light",
+        additive=False,
+        epochs=16,
+        batch_size=6,
+        active_target=0.5,
+        learning_rate=1e-2,
+    )
     run = train(spectra_file, tmp_path / "run", recipe)
     cached = run.cache(spectra_file, Holdout.TEST)
     full = run.network.static_macs() - sum(run.network.fixed_macs())

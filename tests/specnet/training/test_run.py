@@ -138,7 +138,7 @@ def test_costs_of_cached_spectra_are_those_of_their_depths(trained: Trained) -> 
         np.testing.assert_array_equal(cached.logits.macs[k], expected)
     assert (cached.logits.macs[-1] <= run.network.static_macs()).all()
     everything = [np.full_like(depth, units) for depth, units in zip(cached.depths, cached.units, strict=True)]
-    assert (run.executed_macs(everything)[-1] == run.network.static_macs()).all()
+    assert (run.executed_macs(everything, len(everything[0]))[-1] == run.network.static_macs()).all()
 
 
 def test_logits_of_a_part_do_not_depend_on_batches(trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:

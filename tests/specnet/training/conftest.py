@@ -1,0 +1,40 @@
+"""Smaller spectra and a shorter recipe than elsewhere: the tests of this folder train many times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from specnet.datasets import write_spectra
+from specnet.datasets.simulation import PRESETS, simulate
+from specnet.training import TrainConfig
+
+CLASSES = 6
+POINTS = 200
+SPECTRA_PER_CLASS = 20
+
+
+@pytest.fixture(scope="session")
+def spectra_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """120 simulated Raman spectra of 6 minerals on 200 points, with a grouped split."""
+    config = replace(PRESETS["easy"], n_classes=CLASSES, n_points=POINTS, spectra_per_class=SPECTRA_PER_CLASS)
+    return write_spectra(tmp_path_factory.mktemp("data") / "minerals.h5", simulate(config))
+
+
+@pytest.fixture(scope="session")
+def recipe() -> TrainConfig:
+    """Four epochs of the smallest network, with nothing left to be chosen: `trained` is a run of exactly this."""
+    return TrainConfig(preset="nano", epochs=4, batch_size=16, seed=3, preprocessing="snv", augmentation="light")
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    """What `train` asks of torch, for tests that train networks directly."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(before)
