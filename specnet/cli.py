@@ -22,6 +22,7 @@ COMMANDS = {
     "simulate": "simulate",
     "import": "import_",
     "inspect": "inspect",
+    "pretrain": "pretrain",
     "train": "train",
     "calibrate": "calibrate",
     "evaluate": "evaluate",

@@ -11,6 +11,9 @@ from specnet.errors import ModelError
 from specnet.files import write_json
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from specnet.calibration import CachedLogits, Calibration
     from specnet.evaluation import DepthMaps
     from specnet.training import CachedRun, Run
@@ -44,7 +47,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         held = trained.cache(args.data, Holdout.CALIBRATION, advance).logits
         test = trained.cache(args.data, Holdout.TEST, advance)
     calibration = _calibration(trained, held)
-    depth = DepthMaps(test.depths, test.units)
+    depth = DepthMaps(test.depths, test.units) if test.units else None
+    regions = _regions(trained, args.data)
     report = evaluate(
         test.logits,
         calibration,
@@ -53,12 +57,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         split_by=trained.split_by,
         depth=depth,
         cumulative_us=_times(trained, test),
+        peaks=None if regions is None else (regions, trained.network.unit_macs()),
+        linear_exit=trained.network.exit0 is not None,
     )
     if not report["calibration_current"]:
         note("the calibration was made with other data or another training: `specnet calibrate` makes a new one")
     path = write_json(trained.path / "evaluation.json", report)
     folder = args.plots or trained.path / "plots"
-    plots = [str(plot) for plot in _draw(folder, trained, test, depth, calibration, report)]
+    plots = [str(plot) for plot in _draw(folder, trained, test, depth, regions, calibration, report)]
     _show(report)
     say(f"written to {path}; figures in {folder}")
     return {**report, "evaluation": str(path), "plots": plots}
@@ -75,6 +81,16 @@ def _calibration(trained: Run, held: CachedLogits) -> Calibration:
     return calibration
 
 
+def _regions(trained: Run, data: Path) -> NDArray[np.bool_] | None:
+    """Points ``(C, L)`` of the model's axis on true bands of each class; None where the file does not know them."""
+    from specnet.datasets import SpectraFile
+
+    with SpectraFile(data) as file:
+        if file.bands is None:
+            return None
+        return file.bands.regions(trained.axis, len(trained.classes))
+
+
 def _times(trained: Run, test: CachedRun) -> list[float] | None:
     with progress("timing exits", None):
         try:
@@ -85,7 +101,13 @@ def _times(trained: Run, test: CachedRun) -> list[float] | None:
 
 
 def _draw(
-    folder: Path, trained: Run, test: CachedRun, depth: DepthMaps, calibration: Calibration, report: dict[str, Any]
+    folder: Path,
+    trained: Run,
+    test: CachedRun,
+    depth: DepthMaps | None,
+    regions: NDArray[np.bool_] | None,
+    calibration: Calibration,
+    report: dict[str, Any],
 ) -> list[Path]:
     from specnet.evaluation import confusion_matrix, plots, reliability
     from specnet.exits import route
@@ -95,16 +117,21 @@ def _draw(
     diagrams = {"operating point": reliability(routing.probabilities, labels)}
     for k, probabilities in enumerate(routing.all_probabilities):
         diagrams[f"exit {k}, combined"] = reliability(probabilities, labels)
-    return [
+    drawn = [
         plots.plot_accuracy_against_macs(report, folder / "accuracy_against_macs.png"),
         plots.plot_exit_shares(report, folder / "exit_shares.png"),
         plots.plot_confusion(matrix, trained.classes, folder / "confusion.png"),
         plots.plot_reliability(diagrams, folder / "reliability.png"),
-        plots.plot_depth_maps(depth, test.spectra, trained.axis, folder / "depth_maps.png"),
     ]
+    if depth is not None:
+        peaks = None if regions is None else regions[labels]
+        drawn.append(plots.plot_depth_maps(depth, test.spectra, trained.axis, folder / "depth_maps.png", peaks=peaks))
+    return drawn
 
 
 def _show(report: dict[str, Any]) -> None:
+    from specnet.evaluation import Worth
+
     static, point = report["static_macs"], report["operating_point"]
     say(f"{report['n_test']} test spectra, {len(report['classes'])} classes, split by {report['split_by']}")
     rows: list[tuple[str, ...]] = [
@@ -142,3 +169,10 @@ def _show(report: dict[str, Any]) -> None:
     if (rejection := report["rejection"]) is not None:
         say(f"called unknown although known: {rejection['false_alarm']:.2%} (by {rejection['score']})")
     say(f"last exit alone: {report['static']['accuracy']:.2%}")
+    if (on_peaks := report["compute_on_peaks"]) is not None:
+        say(
+            f"{on_peaks['share_of_unit_macs_on_peaks']:.0%} of the residual units' MACs went to true bands, which are "
+            f"{on_peaks['peak_share_of_positions']:.0%} of the positions: {on_peaks['enrichment']:.2f} times as much"
+        )
+    if (worth := report["worth"]) is not None:
+        say(Worth(**worth).sentence("test spectra"))

@@ -4,59 +4,117 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specnet.console import leave_reporting_to_another, note, progress, say
+
+if TYPE_CHECKING:
+    from specnet.calibration import CachedLogits, Calibration
+    from specnet.training import Run, TrainConfig
 
 HELP = "train a network with early exits, and calibrate it"
 EXAMPLE = "specnet train minerals.h5 --out runs/minerals --preset small"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of the command; what is not given is taken from the default recipe."""
+    """Declare the options of the command; what is not given is taken from the recipe, by default the default one."""
     parser.add_argument("data", type=Path, metavar="DATA.h5", help="labelled spectra")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--preset", metavar="NAME", help="nano, tiny, small or base (default: small)")
-    parser.add_argument(
-        "--preprocessing", metavar="NAME", help="auto, none, snv, raman or derivative (default: auto, by the quantity)"
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted training in RUN")
+    parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 0)")
+    parser.add_argument("--fold", type=int, metavar="K", help="test on fold K (0 to 4) of a five-fold split")
+    _add_network(parser.add_argument_group("network"))
+    _add_training(parser.add_argument_group("training"))
+    _add_machine(parser.add_argument_group("machine"))
+
+
+def _add_network(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--preset", metavar="NAME", help="nano, tiny, small, base, resnet1d or msdnet1d (default: tiny)")
+    group.add_argument("--block", metavar="NAME", help="residual unit: plain, depthwise or ghost (default: depthwise)")
+    group.add_argument("--head", metavar="NAME", help="exit head: binned, full or pooled (default: binned)")
+    group.add_argument(
+        "--tap",
+        metavar="NAME",
+        help="how heads' gradients reach the stages: identity, channel_split or gradient_rescale (default: identity)",
     )
-    parser.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the training spectra (default: 1500 steps)"
+    depth = group.add_mutually_exclusive_group()
+    depth.add_argument(
+        "--adaptivity", metavar="NAME", help="what halts: none, sample, gate or ponder (default: gate, each position)"
     )
-    parser.add_argument("--batch-size", type=int, metavar="N", help="spectra a step (default: 64)")
-    parser.add_argument("--learning-rate", type=float, metavar="R", help="highest learning rate (default: 0.003)")
-    parser.add_argument("--augmentation", metavar="NAME", help="none, light or strong (default: light)")
-    parser.add_argument(
+    depth.add_argument("--static", action="store_true", help="every position at full depth: --adaptivity none")
+    group.add_argument(
+        "--no-additive",
+        dest="additive",
+        action="store_const",
+        const=False,
+        help="exits stand on their own (default: pilots decide whether they are added to exit 0)",
+    )
+    group.add_argument("--backbone", metavar="FILE", help="weights to start from, as `specnet pretrain` writes them")
+
+
+def _add_training(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--recipe", metavar="NAME", help="named changes to the defaults; other options go on top (default: specnet)"
+    )
+    group.add_argument(
+        "--preprocessing",
+        metavar="NAME",
+        help="auto, none, snv, raman, derivative, autoscale or absorbance (default: auto, by cross-validation)",
+    )
+    group.add_argument("--augmentation", metavar="NAME", help="auto, none, light or strong (default: auto, by pilots)")
+    group.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the training spectra (default: 1500 steps, at least 20)"
+    )
+    group.add_argument("--batch-size", type=int, metavar="N", help="spectra a step (default: 64)")
+    group.add_argument("--learning-rate", type=float, metavar="R", help="highest learning rate (default: 0.003)")
+    group.add_argument(
+        "--backbone-rate", type=float, metavar="R", help="learning rate of --backbone over the heads' (default: 0.3)"
+    )
+    group.add_argument("--phases", metavar="NAME", help="joint, mixed, heads or last_exit (default: joint)")
+    group.add_argument(
+        "--label-smoothing", type=float, metavar="S", help="probability spread over all classes (default: 0)"
+    )
+    group.add_argument(
         "--active-target",
         type=float,
         metavar="S",
         help="share of the residual units' computation that may run on average (default: 0.35)",
     )
-    parser.add_argument("--static", action="store_true", help="every position at full depth")
-    parser.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 0)")
-    parser.add_argument("--fold", type=int, metavar="K", help="test on fold K (0 to 4) of a five-fold split")
-    parser.add_argument(
+
+
+def _add_machine(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--threads", type=int, metavar="N", help="processor threads (default: 1 for nano and tiny, else all cores)"
     )
-    parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: auto)")
-    parser.add_argument(
+    group.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: auto)")
+    group.add_argument(
         "--amp", default="auto", metavar="WORD", help="mixed precision: on, off or auto (default: auto, on with CUDA)"
     )
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted training in RUN")
 
 
 OPTIONS = (
     "preset",
     "preprocessing",
+    "adaptivity",
+    "block",
+    "head",
+    "tap",
+    "additive",
+    "phases",
     "epochs",
     "batch_size",
     "learning_rate",
-    "augmentation",
+    "label_smoothing",
     "active_target",
+    "augmentation",
+    "backbone",
+    "backbone_rate",
     "seed",
     "fold",
 )
+"""Options that are fields of `TrainConfig`."""
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -78,14 +136,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _train(args: argparse.Namespace, *, calibrates: bool) -> dict[str, Any]:
     from specnet.calibration import calibrate
     from specnet.datasets import Holdout
-    from specnet.training import TrainConfig, train, use_threads
-    from specnet.training.data import split_file
+    from specnet.training import train, use_threads
 
-    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
-    if args.static:
-        given["adaptivity"] = "none"
-    config = TrainConfig(**given)
-    config = config.for_spectra(len(split_file(args.data, config.seed, config.fold).rows(Holdout.TRAIN)))
+    config = _configuration(args)
     use_threads(config.preset, args.threads)
     begin = time.monotonic()
     with progress(f"training {config.preset}", config.epochs) as advance:
@@ -103,26 +156,55 @@ def _train(args: argparse.Namespace, *, calibrates: bool) -> dict[str, Any]:
     cached = trained.cache(args.data, Holdout.CALIBRATION).logits
     calibration = calibrate(cached, additive=trained.additive)
     calibration.write(trained.calibration_path)
+    return _summary(trained, cached, calibration, round(time.monotonic() - begin, 1))
+
+
+def _configuration(args: argparse.Namespace) -> TrainConfig:
+    """Recipe of the options, all of whose parts exist."""
+    from specnet.datasets import Holdout, SpectraFile
+    from specnet.training import TrainConfig, find_recipe
+    from specnet.training.checking import check_recipe
+    from specnet.training.data import split_file
+
+    given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    if args.static:
+        given["adaptivity"] = "none"
+    base = TrainConfig() if args.recipe is None else find_recipe(args.recipe).config(TrainConfig())
+    config = replace(base, **given)
+    with SpectraFile(args.data) as file:
+        n_points, n_classes = file.n_points, len(file.class_names)
+    config = config.for_spectra(len(split_file(args.data, config.seed, config.fold).rows(Holdout.TRAIN)))
+    check_recipe(config, n_points=n_points, n_classes=n_classes)
+    return config
+
+
+def _summary(trained: Run, cached: CachedLogits, calibration: Calibration, seconds: float) -> dict[str, Any]:
+    from specnet.evaluation import worth_of_run
+    from specnet.exits import route
+
     own = (cached.logits.argmax(axis=2) == cached.labels).mean(axis=1)
     best = int(own.argmax())
     exit0 = trained.network.exit0
     parameters = sum(tensor.numel() for tensor in trained.network.parameters())
     parameters += 0 if exit0 is None else exit0.weight.numel()
-    seconds = round(time.monotonic() - begin, 1)
-    say(f"{args.out}: {parameters:,} parameters, {seconds:.0f} s; split by {trained.split_by}")
+    say(f"{trained.path}: {parameters:,} parameters, {seconds:.0f} s; split by {trained.split_by}")
     say(
         f"calibration accuracy {calibration.accuracy:.2%} at "
         f"{calibration.mean_macs / calibration.static_macs:.0%} of the full network's MACs"
     )
     say(f"best single exit: {best} with {own[best]:.2%}")
+    worth = None if exit0 is None else worth_of_run(cached, route(calibration.policy, cached.logits))
+    if worth is not None:
+        say(worth.sentence("calibration spectra (by which the network was tuned)"))
     return {
-        "run": str(args.out),
-        "seed": config.seed,
-        "epochs": config.epochs,
+        "run": str(trained.path),
+        "seed": trained.config.seed,
+        "epochs": trained.config.epochs,
         "seconds": seconds,
         "parameters": parameters,
         "best": {"exit": best, "accuracy": float(own[best]), "split": "calibration"},
         "operating_point": {"accuracy": calibration.accuracy, "mean_macs": calibration.mean_macs},
+        "worth": None if worth is None else {**asdict(worth), "split": "calibration"},
         "split_by": trained.split_by,
         "split": trained.split_origin,
     }

@@ -5,7 +5,7 @@ Figures are in `specnet.evaluation.plots`, so that measuring needs no matplotlib
 
 from __future__ import annotations
 
-from specnet.evaluation.depth import DepthMaps
+from specnet.evaluation.depth import ComputeOnPeaks, DepthMaps
 from specnet.evaluation.metrics import (
     Reliability,
     accuracy,
@@ -16,10 +16,13 @@ from specnet.evaluation.metrics import (
 )
 from specnet.evaluation.rejection import evaluate_rejection
 from specnet.evaluation.report import evaluate
+from specnet.evaluation.worth import Worth, worth_of_run
 
 __all__ = [
+    "ComputeOnPeaks",
     "DepthMaps",
     "Reliability",
+    "Worth",
     "accuracy",
     "balanced_accuracy",
     "confusion_matrix",
@@ -27,4 +30,5 @@ __all__ = [
     "evaluate_rejection",
     "expected_calibration_error",
     "reliability",
+    "worth_of_run",
 ]

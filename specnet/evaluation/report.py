@@ -7,15 +7,18 @@ of ``specnet evaluate --json``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from specnet.calibration import CachedLogits, Calibration, thresholds_for_budget
 from specnet.errors import ModelError
 from specnet.evaluation.depth import DepthMaps
 from specnet.evaluation.metrics import accuracy, balanced_accuracy, expected_calibration_error
+from specnet.evaluation.worth import worth_of_run
 from specnet.exits import ExitPolicy, Routing, route
 
 BUDGET_SHARES = (0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8, 0.9)
@@ -31,6 +34,8 @@ def evaluate(
     split_by: str,
     depth: DepthMaps | None = None,
     cumulative_us: Sequence[float] | None = None,
+    peaks: tuple[NDArray[np.bool_], Sequence[int]] | None = None,
+    linear_exit: bool = False,
 ) -> dict[str, Any]:
     """Measure a calibrated network on the test split.
 
@@ -50,6 +55,11 @@ def evaluate(
         Depth maps of the test split, for the active share.
     cumulative_us
         E median times in microseconds until each exit has answered, one spectrum at a time.
+    peaks
+        Where true bands are known: the points ``(C, L)`` of the model's axis that are on a band of each class, and the
+        MACs of one residual unit at one position for each stage.
+    linear_exit
+        Whether exit 0 is a linear model, which the network is then compared with.
 
     Returns
     -------
@@ -61,8 +71,9 @@ def evaluate(
         found for at most that cost, which may be far less where deeper exits do not help. ``mean_us`` is None without
         times, ``active_share`` without depth maps. ``risk`` is what calibration promises of the operating point,
         ``rejection`` the reject rule and the share of the test split that it rejects although its classes are known;
-        each None where there is none. ``calibration_current`` is false when the calibration was made with other data
-        or another training of the network.
+        each None where there is none. ``compute_on_peaks`` (`ComputeOnPeaks`) needs peaks and depth maps, and is None
+        when no unit ran; ``worth`` (`Worth`) needs a linear exit 0. ``calibration_current`` is false when the
+        calibration was made with other data or another training of the network.
 
     Raises
     ------
@@ -88,6 +99,8 @@ def evaluate(
         "additive": policy.additive,
         "risk": None if calibration.risk is None else msgspec.to_builtins(calibration.risk),
         "rejection": _rejection(calibration, routing),
+        "compute_on_peaks": _on_peaks(test, routing, depth, peaks),
+        "worth": asdict(worth_of_run(test, routing)) if linear_exit else None,
         "temperatures": list(policy.temperatures),
         "n_calibration": calibration_split.n_spectra,
         "calibration_current": calibration.describes(calibration_split),
@@ -144,6 +157,19 @@ def _rejection(calibration: Calibration, routing: Routing) -> dict[str, Any] | N
         "promised_false_alarm": None if calibration.reject is None else calibration.reject.false_alarm,
         "false_alarm": float((~routing.known).mean()),
     }
+
+
+def _on_peaks(
+    test: CachedLogits,
+    routing: Routing,
+    depth: DepthMaps | None,
+    peaks: tuple[NDArray[np.bool_], Sequence[int]] | None,
+) -> dict[str, float] | None:
+    if depth is None or peaks is None:
+        return None
+    regions, unit_macs = peaks
+    found = depth.compute_on_peaks(regions, test.labels, unit_macs, routing.exit_index)
+    return None if found is None else asdict(found)
 
 
 def _routed_entry(test: CachedLogits, routing: Routing) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def plot_depth_maps(
     path: Path | str,
     *,
     examples: tuple[int, ...] | None = None,
+    peaks: NDArray[np.bool_] | None = None,
 ) -> Path:
     """Draw the mean number of executed residual units at every position of every stage, under the spectra.
 
@@ -43,6 +44,9 @@ def plot_depth_maps(
         PNG to write.
     examples
         Rows drawn one by one; by default those with the least, the median and the most executed units.
+    peaks
+        ``(n, n_points)``: points on a true band of each spectrum, where bands are known. Above the mean spectrum a
+        curve shows for how many spectra a point is on a band; under the examples their bands are marked.
 
     Raises
     ------
@@ -51,17 +55,21 @@ def plot_depth_maps(
     """
     if spectra.shape != (depth.n_spectra, axis.n_points):
         raise ModelError(f"spectra are ({depth.n_spectra}, {axis.n_points}), got {spectra.shape}")
+    if peaks is not None and peaks.shape != spectra.shape:
+        raise ModelError(f"peaks are {spectra.shape} as spectra are, got {peaks.shape}")
     rows = _spread_rows(depth) if examples is None else examples
     n_stages = len(depth.units)
     figure = style.new_figure(8.6, 2.4 + 0.85 * n_stages + 0.75 * len(rows))
     panels = figure.subplots(
         1 + n_stages + len(rows), 1, sharex=True, height_ratios=[2.2] + [0.75] * n_stages + [0.75] * len(rows)
     )
-    _draw_mean_spectrum(panels[0], spectra, axis)
+    _draw_mean_spectrum(panels[0], spectra, axis, peaks)
     for stage, axes in enumerate(panels[1 : n_stages + 1]):
         _draw_stage(axes, depth, stage, axis)
     for axes, row in zip(panels[n_stages + 1 :], rows, strict=True):
         _draw_example(axes, depth, spectra, row, axis)
+        if peaks is not None:
+            _mark_bands(axes, peaks[row], axis)
     panels[-1].set_xlabel(axis.label, fontsize=10)
     panels[0].set_xlim(axis.values[0], axis.values[-1])
     colours = ScalarMappable(Normalize(0, 1), colormaps[style.SEQUENTIAL])
@@ -83,14 +91,45 @@ def _spread_rows(depth: DepthMaps) -> tuple[int, ...]:
     )
 
 
-def _draw_mean_spectrum(axes: Axes, spectra: NDArray[np.floating], axis: SpectralAxis) -> None:
+def _draw_mean_spectrum(
+    axes: Axes, spectra: NDArray[np.floating], axis: SpectralAxis, peaks: NDArray[np.bool_] | None
+) -> None:
     mean, spread = spectra.mean(axis=0), spectra.std(axis=0)
     axes.fill_between(
         axis.values, mean - spread, mean + spread, color=style.PALE, linewidth=0, label="± standard deviation"
     )
     axes.plot(axis.values, mean, color=style.BLACK, linewidth=1.2, label="mean spectrum")
     style.tidy(axes, title="Where along the spectrum the residual units ran", y="intensity\n(preprocessed)")
+    if peaks is not None:
+        _draw_band_share(axes, peaks.mean(axis=0), axis)
     axes.legend(fontsize=8.5, frameon=False, ncols=2, loc="upper right")
+
+
+def _draw_band_share(axes: Axes, share: NDArray[np.float64], axis: SpectralAxis) -> None:
+    """Fill from below by the share of spectra that have a band at a point; the panel's full height is all of them."""
+    axes.fill_between(
+        axis.values,
+        share,
+        transform=axes.get_xaxis_transform(),
+        color=style.VERMILION,
+        alpha=0.2,
+        linewidth=0,
+        label="share of spectra with a true band here",
+    )
+
+
+def _mark_bands(axes: Axes, on_band: NDArray[np.bool_], axis: SpectralAxis) -> None:
+    """Bars along the bottom edge where the spectrum has true bands."""
+    axes.fill_between(
+        axis.values,
+        0.0,
+        0.1,
+        where=on_band.tolist(),
+        transform=axes.get_xaxis_transform(),
+        color=style.VERMILION,
+        linewidth=0,
+        zorder=3,
+    )
 
 
 def _draw_stage(axes: Axes, depth: DepthMaps, stage: int, axis: SpectralAxis) -> None:

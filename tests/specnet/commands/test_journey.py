@@ -15,6 +15,7 @@ from support_cli import Called, call
 from specnet.bundle import read_bundle
 from specnet.datasets import Holdout, read_spectra
 from specnet.runtime import load_bundle
+from specnet.training import load_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -74,8 +75,35 @@ def test_train_has_the_fields_of_the_contract(path: Journey) -> None:
     assert document["seconds"] > 0
     assert document["parameters"] > 1000
     assert 0 < document["best"]["accuracy"] <= 1
+    worth = document["worth"]
+    assert worth["split"] == "calibration"
+    assert worth["network"] == document["operating_point"]["accuracy"]
+    assert worth["gain"] == pytest.approx(worth["network"] - worth["linear"])
+    assert "calibration spectra (by which the network was tuned); the network" in path.said["train"].err
     assert (path.run / "run.json").exists()
     assert (path.run / "calibration.json").exists()
+
+
+def test_a_pretrained_backbone_is_trained_further(path: Journey, tmp_path: Path) -> None:
+    corpus, backbone = tmp_path / "corpus.h5", tmp_path / "backbone.safetensors"
+    simulated = call(
+        "simulate", corpus, "--preset", "random", "--classes", 8, "--points", 300, "--spectra-per-class", 20
+    )
+    assert simulated.code == 0, simulated.err
+    pretrained = call("pretrain", corpus, "--out", backbone, "--preset", "nano", "--epochs", 1, "--json")
+    assert pretrained.code == 0, pretrained.err
+    document = pretrained.document
+    assert (document["backbone"], document["n_classes"], document["epochs"]) == (str(backbone), 8, 1)
+    assert document["bytes"] == backbone.stat().st_size > 4 * document["parameters"]
+    assert len(document["accuracy"]) == 3
+    assert "held-out spectra of 8 substances" in pretrained.err
+    run = tmp_path / "run"
+    words = ("--recipe", "distilled", "--preset", "nano", "--epochs", 1, "--augmentation", "none", "--threads", 1)
+    trained = call("train", path.data, "--out", run, *words, "--backbone", backbone, "--json")
+    assert trained.code == 0, trained.err
+    config = load_run(run).config
+    assert (config.adaptivity, config.additive, config.augmentation) == ("none", False, "none")
+    assert config.backbone == str(backbone)
 
 
 def test_evaluate_has_the_fields_of_the_contract(path: Journey) -> None:
@@ -99,6 +127,8 @@ def test_evaluate_has_the_fields_of_the_contract(path: Journey) -> None:
         "active_share",
     } <= set(point)
     assert 0 < point["mean_macs"] <= document["static_macs"]
+    assert document["worth"]["network"] == point["accuracy"]
+    assert document["worth"]["linear"] == document["exits"][0]["accuracy"]
     assert document["exits"][-1]["macs"] <= document["static_macs"]
     assert all(Path(plot).stat().st_size > 0 for plot in document["plots"])
 

@@ -98,6 +98,15 @@ def test_a_text_file_is_no_hdf5_file(trained: Trained, packed: Path, text_file: 
         ("--preset", "huge", "unknown preset 'huge'; known: nano, tiny, small, base"),
         ("--preprocessing", "magic", "unknown preprocessing 'magic'; known: auto, none, snv"),
         ("--augmentation", "wild", "unknown augmentation 'wild'; known: none, light, strong"),
+        ("--recipe", "grandmothers", "unknown recipe 'grandmothers'; known: specnet, static"),
+        ("--adaptivity", "mood", "unknown adaptivity 'mood'; known: "),
+        ("--block", "lego", "unknown block 'lego'; known: "),
+        ("--head", "cool", "unknown exit head 'cool'; known: "),
+        ("--tap", "beer", "unknown tap 'beer'; known: "),
+        ("--phases", "moon", "unknown phases 'moon'; known: joint, mixed"),
+        ("--label-smoothing", "1", "label_smoothing is 1.0, expected from 0"),
+        ("--backbone", "no.safetensors", "backbone no.safetensors cannot be read: No such file"),
+        ("--backbone-rate", "0", "backbone_rate is 0.0, expected above 0"),
         ("--epochs", "-1", "epochs is -1, expected"),
         ("--learning-rate", "7", "learning_rate is 7.0, expected between 0 and 1"),
         ("--active-target", "0", "active_target is 0.0, expected above 0"),
@@ -108,8 +117,19 @@ def test_a_text_file_is_no_hdf5_file(trained: Trained, packed: Path, text_file: 
 def test_options_of_training_out_of_range(
     spectra_file: Path, tmp_path: Path, option: str, value: str, message: str
 ) -> None:
-    _mistake(call("train", spectra_file, "--out", tmp_path / "run", "--epochs", 1, option, value), message)
-    assert not (tmp_path / "run" / "run.json").exists()
+    called = call("train", spectra_file, "--out", tmp_path / "run", "--epochs", 1, option, value)
+    _mistake(called, message)
+    assert called.err.count("\n") == 1, "said before anything was computed"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mistakes_of_pretraining(spectra_file: Path, tmp_path: Path) -> None:
+    words = ("pretrain", spectra_file, "--out", tmp_path / "b.safetensors", "--epochs", 1)
+    _mistake(call(*words, "--preset", "resnet1d"), "preset 'resnet1d' has no backbone; known: nano, tiny, small, base")
+    _mistake(call(*words, "--seed", "-3"), "seed is -3, expected from 0")
+    _mistake(call("pretrain", tmp_path / "missing.h5", "--out", tmp_path / "b.safetensors"), "missing.h5")
+    _mistake(call("pretrain", spectra_file, "--out", tmp_path), "is a folder, expected the name of a file")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_run_is_kept(trained: Trained) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,12 +16,13 @@ import torch
 from specnet.calibration import RiskMethod, read_calibration
 from specnet.commands import calibrate, evaluate
 from specnet.datasets import SpectraTable, write_spectra
+from specnet.datasets.bands import SubstanceBands
 from specnet.errors import ConfigurationError, ModelError
 from specnet.exits import REJECT_SCORES, SCORES
 from specnet.nn import create_model
 from specnet.preprocessing import pipeline_preset
 from specnet.spectra import Quantity, SpectralAxis
-from specnet.training import TrainConfig
+from specnet.training import TrainConfig, load_run
 from specnet.training.run import Run
 
 CLASSES = ("calcite", "gypsum", "quartz")
@@ -103,6 +105,35 @@ def test_evaluate_measures_the_test_part_and_draws(
     assert f"{report['operating_point']['accuracy']:.2%}" in output.out
     assert len(report["plots"]) == 5
     assert all(Path(plot).parent == tmp_path / "figures" and Path(plot).stat().st_size for plot in report["plots"])
+
+
+def test_evaluate_says_what_depth_is_worth_and_how_much_of_it_is_on_known_bands(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = made
+    report = _call(evaluate, run, data, "--plots", tmp_path / "plain")
+    assert report["compute_on_peaks"] is None
+    assert report["worth"]["gain"] == pytest.approx(report["worth"]["network"] - report["worth"]["linear"])
+    words = capsys.readouterr().out
+    assert "a linear model (exit 0) is right on" in words
+    assert "true bands" not in words
+    bands = SubstanceBands(
+        label=np.arange(3), position=np.array([1086.0, 1008.0, 464.0]), height=np.ones(3), width=np.full(3, 35.0)
+    )
+    known = write_spectra(tmp_path / "bands.h5", replace(_table(0), bands=bands))
+    _call(calibrate, run, known, "--max-risk", "0.001", "--risk-method", "crc")  # so that nothing leaves early
+    report = _call(evaluate, run, known, "--plots", tmp_path / "bands")
+    on_peaks = report["compute_on_peaks"]
+    regions = bands.regions(load_run(run).axis, 3)
+    assert report["operating_point"]["exit_shares"][-1] == 1.0
+    assert on_peaks["peak_share_of_positions"] == pytest.approx(regions.mean(), abs=0.02)
+    assert on_peaks["enrichment"] == pytest.approx(
+        on_peaks["share_of_unit_macs_on_peaks"] / on_peaks["peak_share_of_positions"]
+    )
+    assert f"are {on_peaks['peak_share_of_positions']:.0%} of the positions" in capsys.readouterr().out
+    plain, marked = ((tmp_path / folder / "depth_maps.png").read_bytes() for folder in ("plain", "bands"))
+    assert plain != marked
+    (run / "calibration.json").unlink()
 
 
 def test_evaluate_keeps_a_calibration_and_says_when_it_is_of_other_data(

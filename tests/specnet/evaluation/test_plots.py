@@ -69,6 +69,12 @@ def test_depth_maps_under_spectra(n_spectra: int, tmp_path: Path) -> None:
     depth = DepthMaps([rng.integers(0, 3, (n_spectra, 25)), np.zeros((n_spectra, 7), dtype=np.uint8)], [2, 0])
     spectra = rng.standard_normal((n_spectra, 101)).astype(np.float32)
     assert _is_drawn(plots.plot_depth_maps(depth, spectra, axis, tmp_path / "depth.png"))
+    peaks = rng.random((n_spectra, 101)) < 0.3
+    marked = plots.plot_depth_maps(depth, spectra, axis, tmp_path / "marked.png", peaks=peaks)
+    assert _is_drawn(marked)
+    assert marked.read_bytes() != (tmp_path / "depth.png").read_bytes()
+    with pytest.raises(ModelError, match=rf"peaks are \({n_spectra}, 101\) as spectra are, got"):
+        plots.plot_depth_maps(depth, spectra, axis, tmp_path / "other.png", peaks=peaks[:, :50])
     with pytest.raises(ModelError, match=rf"spectra are \({n_spectra}, 101\), got"):
         plots.plot_depth_maps(depth, spectra[:, :50], axis, tmp_path / "other.png")
 

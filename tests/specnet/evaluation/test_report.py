@@ -99,6 +99,32 @@ def test_the_operating_point_is_what_a_loop_over_spectra_finds(
     assert point["active_share"] == done / possible
 
 
+def test_worth_and_compute_on_peaks_are_there_where_they_can_be(
+    report: dict[str, Any], test: CachedLogits, calibration: Calibration, held: CachedLogits
+) -> None:
+    assert report["worth"] is None
+    assert report["compute_on_peaks"] is None
+    depth, routing = _depth(test.n_spectra), route(calibration.policy, test.logits)
+    regions, unit_macs = np.random.default_rng(0).random((6, 160)) < 0.2, (10, 20, 40)
+    again = evaluate(
+        test,
+        calibration,
+        held,
+        classes=CLASSES,
+        split_by="",
+        depth=depth,
+        peaks=(regions, unit_macs),
+        linear_exit=True,
+    )
+    assert again["worth"]["linear"] == again["exits"][0]["accuracy"]
+    assert again["worth"]["network"] == again["operating_point"]["accuracy"]
+    assert again["worth"]["deeper_share"] == pytest.approx(1 - again["operating_point"]["exit_shares"][0])
+    found = depth.compute_on_peaks(regions, test.labels, unit_macs, routing.exit_index)
+    assert found is not None
+    assert again["compute_on_peaks"]["enrichment"] == found.enrichment == pytest.approx(1.0, abs=0.1)
+    assert again["compute_on_peaks"]["peak_share_of_positions"] == pytest.approx(0.2, abs=0.05)
+
+
 def test_budgets_span_the_network_and_are_met_on_unseen_spectra(report: dict[str, Any]) -> None:
     budgets = [entry["budget"] for entry in report["budgeted"]]
     assert 8 <= len(budgets) <= 16
