@@ -203,6 +203,8 @@ def _out_of_fold(
 
 def _judge(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, float, float]:
     """Accuracy, tempered negative log-likelihood and its temperature."""
-    temperature = fit_temperature(logits, labels)
+    # models differ by powers of ten in the scale of their scores, and temperatures are searched within bounds
+    scale = max(float((logits - logits.mean(axis=1, keepdims=True)).std()), 1e-30)
+    temperature = scale * fit_temperature(logits / np.float32(scale), labels)
     likelihood = negative_log_likelihood(log_softmax(logits / np.float32(temperature)), labels)
     return float((logits.argmax(axis=1) == labels).mean()), likelihood, temperature
