@@ -93,7 +93,7 @@ def test_an_interrupted_pretraining_goes_on_to_the_same_weights(
     assert not out.exists()
     with pytest.raises(ModelError, match="unfinished pretraining; continue it with --resume"):
         pretrain(corpus, out, RECIPE)
-    with pytest.raises(ModelError, match="belongs to another training: learning_rate was 0.003, is now 0.001"):
+    with pytest.raises(ModelError, match=r"belongs to another training: learning_rate was 0\.003, is now 0\.001"):
         pretrain(corpus, out, replace(RECIPE, learning_rate=1e-3), resume=True)
     epochs: list[int] = []
     pretrain(corpus, out, RECIPE, resume=True, report=lambda epoch, values: epochs.append(epoch))

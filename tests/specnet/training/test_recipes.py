@@ -1,0 +1,43 @@
+"""Every recipe goes all the way: trained, saved, loaded, cached, calibrated, evaluated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from specnet.calibration import calibrate
+from specnet.datasets import Holdout
+from specnet.errors import ConfigurationError
+from specnet.evaluation import evaluate
+from specnet.training import RECIPES, TrainConfig, find_recipe, load_run, train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+BASE = TrainConfig(preset="nano", epochs=2, batch_size=24, preprocessing="snv", augmentation="light")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_trained_calibrated_and_evaluated(name: str, spectra_file: Path, tmp_path: Path) -> None:
+    recipe = find_recipe(name)
+    config = recipe.config(BASE)
+    train(spectra_file, tmp_path / "run", config)
+    run = load_run(tmp_path / "run")
+    assert run.config == config
+    assert run.config.preset == recipe.changes.get("preset", "nano")
+    assert all(np.isfinite(list(values.values())).all() for values in run.provenance["history"])
+    assert run.additive == (config.additive and run.network.exit0 is not None)
+    calibration_split, test = (run.cache(spectra_file, part) for part in (Holdout.CALIBRATION, Holdout.TEST))
+    calibration = calibrate(calibration_split.logits, additive=run.additive)
+    report = evaluate(
+        test.logits, calibration, calibration_split.logits, classes=run.classes, split_by=run.split_by
+    )
+    assert 0.0 <= report["operating_point"]["accuracy"] <= 1.0
+    if run.network.exit0 is not None:  # it is as good as alone, whatever is trained behind it
+        right = (test.logits.logits[0].argmax(axis=1) == test.logits.labels).mean()
+        assert right > 0.8
+
+
+def test_unknown_recipes_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match="unknown recipe 'magic'; known: specnet, static"):
+        find_recipe("magic")
