@@ -169,10 +169,13 @@ def _show(report: dict[str, Any]) -> None:
     if (rejection := report["rejection"]) is not None:
         say(f"called unknown although known: {rejection['false_alarm']:.2%} (by {rejection['score']})")
     say(f"last exit alone: {report['static']['accuracy']:.2%}")
-    if (on_peaks := report["compute_on_peaks"]) is not None:
-        say(
-            f"{on_peaks['share_of_unit_macs_on_peaks']:.0%} of the residual units' MACs went to true bands, which are "
-            f"{on_peaks['peak_share_of_positions']:.0%} of the positions: {on_peaks['enrichment']:.2f} times as much"
-        )
+    for name, when in (("", ""), ("_at_last_exit", "were all spectra to go to the last exit, ")):
+        if (on_peaks := report[f"compute_on_peaks{name}"]) is not None:
+            say(
+                f"{when}{on_peaks['share_of_unit_macs_on_peaks']:.0%} of the residual units' MACs are on true bands, "
+                f"which are {on_peaks['peak_share_of_positions']:.0%} of the positions: "
+                f"{on_peaks['enrichment']:.2f} times as much"
+            )
+            break
     if (worth := report["worth"]) is not None:
         say(Worth(**worth).sentence("test spectra"))

@@ -71,9 +71,10 @@ def evaluate(
         found for at most that cost, which may be far less where deeper exits do not help. ``mean_us`` is None without
         times, ``active_share`` without depth maps. ``risk`` is what calibration promises of the operating point,
         ``rejection`` the reject rule and the share of the test split that it rejects although its classes are known;
-        each None where there is none. ``compute_on_peaks`` (`ComputeOnPeaks`) needs peaks and depth maps, and is None
-        when no unit ran; ``worth`` (`Worth`) needs a linear exit 0. ``calibration_current`` is false when the
-        calibration was made with other data or another training of the network.
+        each None where there is none. ``compute_on_peaks`` (`ComputeOnPeaks`, as fields) needs peaks and depth maps,
+        and is None when no unit ran; the same ``_at_last_exit`` is what the depth maps show. ``worth`` (`Worth`) needs
+        a linear exit 0. ``calibration_current`` is false when the calibration was made with other data or another
+        training of the network.
 
     Raises
     ------
@@ -99,7 +100,8 @@ def evaluate(
         "additive": policy.additive,
         "risk": None if calibration.risk is None else msgspec.to_builtins(calibration.risk),
         "rejection": _rejection(calibration, routing),
-        "compute_on_peaks": _on_peaks(test, routing, depth, peaks),
+        "compute_on_peaks": _on_peaks(test, routing.exit_index, depth, peaks),
+        "compute_on_peaks_at_last_exit": _on_peaks(test, np.full(test.n_spectra, test.n_exits - 1), depth, peaks),
         "worth": asdict(worth_of_run(test, routing)) if linear_exit else None,
         "temperatures": list(policy.temperatures),
         "n_calibration": calibration_split.n_spectra,
@@ -161,14 +163,14 @@ def _rejection(calibration: Calibration, routing: Routing) -> dict[str, Any] | N
 
 def _on_peaks(
     test: CachedLogits,
-    routing: Routing,
+    exit_index: NDArray[np.int64],
     depth: DepthMaps | None,
     peaks: tuple[NDArray[np.bool_], Sequence[int]] | None,
 ) -> dict[str, float] | None:
     if depth is None or peaks is None:
         return None
     regions, unit_macs = peaks
-    found = depth.compute_on_peaks(regions, test.labels, unit_macs, routing.exit_index)
+    found = depth.compute_on_peaks(regions, test.labels, unit_macs, exit_index)
     return None if found is None else asdict(found)
 
 

@@ -45,8 +45,8 @@ def plot_depth_maps(
     examples
         Rows drawn one by one; by default those with the least, the median and the most executed units.
     peaks
-        ``(n, n_points)``: points on a true band of each spectrum, where bands are known. Above the mean spectrum a
-        curve shows for how many spectra a point is on a band; under the examples their bands are marked.
+        ``(n, n_points)``: points on a true band of each spectrum, where bands are known. Under the mean spectrum a
+        shade shows for how many spectra a point is on a band; under the examples their own bands are marked.
 
     Raises
     ------

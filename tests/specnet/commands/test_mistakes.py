@@ -152,7 +152,7 @@ def test_places_that_cannot_be_written(trained: Trained, tmp_path: Path) -> None
 
 
 def test_spectra_without_labels_cannot_be_trained_on(trained: Trained, tmp_path: Path) -> None:
-    data = _changed(trained, tmp_path / "bare.h5", labels=None, class_names=())
+    data = _changed(trained, tmp_path / "bare.h5", labels=None, class_names=(), bands=None)
     _mistake(call("train", data, "--out", tmp_path / "run"), "bare.h5 has no labels")
 
 

@@ -130,6 +130,7 @@ def test_evaluate_says_what_depth_is_worth_and_how_much_of_it_is_on_known_bands(
     assert on_peaks["enrichment"] == pytest.approx(
         on_peaks["share_of_unit_macs_on_peaks"] / on_peaks["peak_share_of_positions"]
     )
+    assert on_peaks == report["compute_on_peaks_at_last_exit"]
     assert f"are {on_peaks['peak_share_of_positions']:.0%} of the positions" in capsys.readouterr().out
     plain, marked = ((tmp_path / folder / "depth_maps.png").read_bytes() for folder in ("plain", "bands"))
     assert plain != marked

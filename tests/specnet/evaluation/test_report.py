@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,9 @@ def test_worth_and_compute_on_peaks_are_there_where_they_can_be(
     found = depth.compute_on_peaks(regions, test.labels, unit_macs, routing.exit_index)
     assert found is not None
     assert again["compute_on_peaks"]["enrichment"] == found.enrichment == pytest.approx(1.0, abs=0.1)
+    last = depth.compute_on_peaks(regions, test.labels, unit_macs, np.full(test.n_spectra, 3))
+    assert last is not None
+    assert again["compute_on_peaks_at_last_exit"] == asdict(last)
     assert again["compute_on_peaks"]["peak_share_of_positions"] == pytest.approx(0.2, abs=0.05)
 
 
