@@ -1,0 +1,156 @@
+"""Pilot trainings find out what the spectra bear, always the same, and once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import TensorDataset
+
+from specnet.nn import create_model
+from specnet.nn.protocol import ExitNetwork
+from specnet.training import TrainConfig, train
+from specnet.training.config import AUTO
+from specnet.training.pilots import Choice, choose_recipe, read_choice
+
+pytestmark = pytest.mark.usefixtures("one_thread", "deterministic")
+POINTS = 64
+CONFIG = TrainConfig(preset="nano", epochs=20, batch_size=8, augmentation=AUTO, additive=False, learning_rate=1e-2)
+
+
+def _bands_one_point_apart(n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Two classes whose only band is at point 30, or at point 31."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    bands = 4.0 * np.exp(-0.5 * ((np.arange(POINTS) - 30 - labels[:, None]) / 1.5) ** 2)
+    return (bands + 0.1 * generator.standard_normal((n, POINTS))).astype(np.float32), labels.astype(np.int64)
+
+
+def _build(recipe: TrainConfig) -> ExitNetwork:
+    torch.manual_seed(recipe.seed)
+    network = create_model("nano", n_points=POINTS, n_classes=2, adaptivity=recipe.adaptivity, additive=recipe.additive)
+    if recipe.additive:
+        network.start_from_exit0()  # type: ignore[attr-defined]
+    return network
+
+
+def _choose(
+    config: TrainConfig, offsets: NDArray[np.float32], stage: Callable[[str], None] = lambda text: None
+) -> Choice:
+    spectra, labels = _bands_one_point_apart(64, seed=0)
+    data: Any = TensorDataset(torch.from_numpy(spectra), torch.from_numpy(labels))
+    held_out, truth = _bands_one_point_apart(40, seed=1)
+    return choose_recipe(_build, data, torch.from_numpy(offsets), held_out, truth, config, stage=stage)
+
+
+NOTHING = np.zeros((64, 2), np.float32)
+
+
+def test_disturbances_larger_than_what_tells_classes_apart_lose() -> None:
+    said: list[str] = []
+    choice = _choose(CONFIG, NOTHING, said.append)
+    assert choice.augmentation == "none"
+    assert not choice.additive
+    assert list(choice.tried) == ["none, on its own", "light, on its own", "strong, on its own"]
+    none, light, strong = choice.tried.values()
+    assert none < light < strong
+    assert strong > none + 0.1
+    assert [sentence.partition(":")[0] for sentence in said] == [f"pilot {name}" for name in choice.tried]
+
+
+def test_pilots_give_the_same_numbers_again() -> None:
+    assert _choose(CONFIG, NOTHING) == _choose(CONFIG, NOTHING)
+
+
+@pytest.mark.parametrize("misleading", [False, True])
+def test_exits_are_added_to_exit_0_where_that_is_better(misleading: bool) -> None:
+    """Exit 0 of these networks says nothing: offsets that seem to know everything teach the exits nothing."""
+    labels = _bands_one_point_apart(64, seed=0)[1]
+    offsets = 40.0 * np.eye(2, dtype=np.float32)[labels] if misleading else NOTHING
+    choice = _choose(replace(CONFIG, additive=True), offsets)
+    assert len(choice.tried) == 4
+    added = choice.tried[f"{choice.augmentation}, added to exit 0"]
+    alone = choice.tried[f"{choice.augmentation}, on its own"]
+    assert choice.additive == (added < alone)
+    if misleading:
+        assert not choice.additive
+        assert added == pytest.approx(np.log(2), abs=0.05)
+
+
+AUTOMATIC = TrainConfig(preset="nano", epochs=2, batch_size=24, seed=3, preprocessing="snv", augmentation=AUTO)
+
+
+class _Interrupted(Exception):
+    pass
+
+
+def _stop(epoch: int, values: dict[str, float]) -> None:
+    raise _Interrupted
+
+
+@pytest.fixture(scope="module")
+def interrupted(spectra_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A training of one of two epochs, and what it said on the way."""
+    folder, said = tmp_path_factory.mktemp("pilots") / "run", list[str]()
+    with pytest.raises(_Interrupted):
+        train(spectra_file, folder, AUTOMATIC, report=_stop, stage=said.append)
+    return folder, said
+
+
+def _pilots(said: list[str]) -> list[str]:
+    return [sentence for sentence in said if sentence.startswith("pilot ")]
+
+
+def test_a_continued_training_does_without_pilots(
+    interrupted: tuple[Path, list[str]], spectra_file: Path, tmp_path: Path
+) -> None:
+    folder, said = Path(shutil.copytree(interrupted[0], tmp_path / "run")), list[str]()
+    assert len(_pilots(interrupted[1])) == 4
+    kept = json.loads((folder / "choice.json").read_text())
+    run = train(spectra_file, folder, AUTOMATIC, resume=True, stage=said.append)
+    assert not _pilots(said)
+    assert run.provenance["pilots"] == kept["tried"]
+    assert (run.config.augmentation, run.config.additive) == (kept["augmentation"], kept["additive"])
+    assert not (folder / "choice.json").exists()
+    whole = train(spectra_file, tmp_path / "whole", AUTOMATIC)
+    weights = [(path / "weights.safetensors").read_bytes() for path in (folder, whole.path)]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"identity": 1}', "\xff", '{"identity": {}, "colour": 1}'])
+def test_a_damaged_choice_is_made_again(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "choice.json"
+    path.write_bytes(text.encode("latin-1"))
+    assert read_choice(path, {}) is None
+
+
+def test_a_choice_is_that_of_its_own_training_only(tmp_path: Path) -> None:
+    path, choice = tmp_path / "choice.json", Choice("light", True, {"light, on its own": 0.5})
+    assert read_choice(path, {"seed": 1}) is None
+    path.write_text(json.dumps({"identity": {"seed": 1}, **asdict(choice)}))
+    assert read_choice(path, {"seed": 1}) == choice
+    assert read_choice(path, {"seed": 2}) is None
+    with path.open("r+b") as file:
+        file.truncate(2 << 20)
+    assert read_choice(path, {"seed": 1}) is None
+
+
+def test_a_foreign_checkpoint_is_refused_before_anything_is_tried(
+    interrupted: tuple[Path, list[str]], spectra_file: Path
+) -> None:
+    from specnet.errors import ModelError
+
+    folder, said = interrupted[0], list[str]()
+    before = (folder / "choice.json").read_bytes()
+    with pytest.raises(ModelError, match="belongs to another training: seed was 3, is now 4"):
+        train(spectra_file, folder, replace(AUTOMATIC, seed=4), resume=True, stage=said.append)
+    assert len(said) == 1  # the split
+    assert (folder / "choice.json").read_bytes() == before
