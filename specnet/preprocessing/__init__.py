@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from specnet.preprocessing.absorbance import Absorbance
 from specnet.preprocessing.autoscale import Autoscale
+from specnet.preprocessing.compress import Compress
 from specnet.preprocessing.crop import Crop
 from specnet.preprocessing.despike import Despike
 from specnet.preprocessing.normalise import Normalise
@@ -32,6 +33,7 @@ __all__ = [
     "Autoscale",
     "BoundPipeline",
     "BoundStep",
+    "Compress",
     "Crop",
     "Despike",
     "Normalise",

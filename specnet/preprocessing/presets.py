@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from specnet.errors import ConfigurationError
 from specnet.preprocessing.absorbance import Absorbance
 from specnet.preprocessing.autoscale import Autoscale
+from specnet.preprocessing.compress import Compress
 from specnet.preprocessing.despike import Despike
 from specnet.preprocessing.grid import is_uniform
 from specnet.preprocessing.pipeline import Pipeline
@@ -36,8 +37,10 @@ def pipeline_preset(name: str, axis: SpectralAxis) -> Pipeline:
     Every preset begins with bringing other instruments' spectra to `axis`, except on an axis of channel numbers,
     which no other instrument shares. ``"none"`` does no more than that; ``"snv"`` scales; ``"raman"`` removes spikes
     and the fluorescence baseline, then scales; ``"derivative"`` takes the first Savitzky-Golay derivative, then
-    scales; ``"absorbance"`` makes absorbance of reflectance; ``"auto"`` is `default_pipeline`. ``"autoscale"`` and
-    ``"absorbance"`` scale by the training set and need `fit_pipeline`; here they come without that step.
+    scales; ``"compressed"`` and ``"raman_compressed"`` are ``"snv"`` and ``"raman"`` with the range of intensities
+    compressed before scaling; ``"absorbance"`` makes absorbance of reflectance; ``"auto"`` is `default_pipeline`.
+    ``"autoscale"`` and ``"absorbance"`` scale by the training set and need `fit_pipeline`; here they come without that
+    step.
 
     Raises
     ------
@@ -71,10 +74,10 @@ def suitable_pipelines(axis: SpectralAxis, intensity: NDArray[Any]) -> list[str]
     Absorbance needs intensities that may be a reflectance: positive, not much over 1, and no Raman shift.
     """
     if axis.quantity is Quantity.RAMAN_SHIFT:
-        return ["raman", "snv", "derivative", "autoscale"]
+        return ["raman", "snv", "derivative", "autoscale", "compressed", "raman_compressed"]
     low, high = float(np.min(intensity)), float(np.max(intensity))
     reflectance = ["absorbance"] if low > 0.0 and high <= HIGHEST_REFLECTANCE else []
-    return ["snv", "autoscale", "derivative", *reflectance]
+    return ["snv", "autoscale", "derivative", "compressed", *reflectance]
 
 
 def list_pipelines() -> list[str]:
@@ -88,6 +91,15 @@ def _none(axis: SpectralAxis) -> Pipeline:
 
 def _snv(axis: SpectralAxis) -> Pipeline:
     return Pipeline((*_to_model_axis(axis), StandardNormalVariate()))
+
+
+def _compressed(axis: SpectralAxis) -> Pipeline:
+    return Pipeline((*_to_model_axis(axis), Compress(), StandardNormalVariate()))
+
+
+def _raman_compressed(axis: SpectralAxis) -> Pipeline:
+    *steps, last = _raman(axis).steps
+    return Pipeline((*steps, Compress(), last))
 
 
 def _raman(axis: SpectralAxis) -> Pipeline:
@@ -116,6 +128,8 @@ PRESETS: dict[str, Callable[[SpectralAxis], Pipeline]] = {
     "snv": _snv,
     "raman": _raman,
     "derivative": _derivative,
+    "compressed": _compressed,
+    "raman_compressed": _raman_compressed,
     "autoscale": _none,
     "absorbance": _absorbance,
 }

@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 
 Floats = NDArray[np.float64]
 MAX_ITERATIONS = 200
+TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class SoftmaxRegression:
 
     def fit(self, features: Floats, labels: NDArray[np.int64]) -> LinearScores:
         """L-BFGS of scikit-learn."""
-        model = LogisticRegression(C=self.c, max_iter=MAX_ITERATIONS)
+        model = LogisticRegression(C=self.c, max_iter=MAX_ITERATIONS, tol=TOLERANCE)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of a regularised fit do not matter
             return _fit_standardised(model, features, labels)
@@ -120,6 +121,8 @@ CANDIDATES: dict[str, LinearModel] = {
     **{f"ridge_{a:g}": Ridge(a) for a in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)},
 }
 """What is tried for exit 0, by name."""
+COMPARED = {name: CANDIDATES[name] for name in ("softmax_0.3", "discriminant_0.01", "ridge_0.0001")}
+"""One of each kind with a usual penalty: enough to tell one preprocessing from another."""
 
 
 def _fit_standardised(model: object, features: Floats, labels: NDArray[np.int64]) -> LinearScores:

@@ -16,10 +16,11 @@ from specnet.preprocessing import BoundPipeline, Pipeline, fit_pipeline, suitabl
 from specnet.spectra import SpectralAxis
 from specnet.training.config import AUTO
 from specnet.training.linear import LinearChoice, bin_means, choose_linear, compare_linear, complete
+from specnet.training.linear_models import COMPARED
 
 LINEAR_SPECTRA = 20_000
 """Most training spectra that linear models are fitted on; more do not change a fit of a few hundred features."""
-COMPARED_SPECTRA = 2_000
+COMPARED_SPECTRA = 1_200
 """Training spectra on which preprocessings are compared."""
 BINS = 250
 """Features of a linear model that averages points."""
@@ -163,7 +164,9 @@ def compare_preprocessings(
             stage(f"preprocessing {name} is out: {error}")
             continue
         bins = points_per_bin(bound.axis)
-        tried = compare_linear(spectra, labels[some], _take(groups, some), n_classes, bin_points=bins, seed=seed)
+        tried = compare_linear(
+            spectra, labels[some], _take(groups, some), n_classes, bin_points=bins, seed=seed, candidates=COMPARED
+        )
         if not tried:  # too few spectra to divide: the usual one
             return {}
         best = max(tried, key=lambda candidate: tried[candidate])

@@ -13,6 +13,7 @@ from specnet.preprocessing import (
     STEPS,
     Absorbance,
     Autoscale,
+    Compress,
     Crop,
     Despike,
     Normalise,
@@ -31,6 +32,7 @@ GRID = {"quantity": "raman_shift", "unit": "1/cm"}
 EXAMPLES: dict[str, list[Step]] = {
     "absorbance": [Absorbance(), Absorbance(floor=0.01)],
     "autoscale": [Autoscale(mean=tuple(float(i % 5) for i in range(401)), scale=(2.0,) * 401)],
+    "compress": [Compress(), Compress(level=3.0)],
     "crop": [Crop(start=400.0, stop=1200.0), Crop(start=500.0)],
     "despike": [Despike()],
     "normalise": [Normalise(norm="vector"), Normalise(norm="area"), Normalise(norm="max")],
@@ -148,6 +150,8 @@ def test_an_unknown_field_is_named(step: Step) -> None:
 @pytest.mark.parametrize(
     ("step_class", "field", "value"),
     [
+        (Absorbance, "floor", -1.0),
+        (Compress, "level", 0.0),
         (Crop, "start", float("nan")),
         (Despike, "threshold", 0.0),
         (Despike, "threshold", "7"),

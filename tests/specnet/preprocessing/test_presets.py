@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from specnet.errors import AxisError, ConfigurationError
 from specnet.preprocessing import (
+    Compress,
     Pipeline,
     default_pipeline,
     fit_pipeline,
@@ -110,3 +111,13 @@ def test_absorbance_is_the_negative_logarithm() -> None:
     step = pipeline_preset("absorbance", CHANNELS).steps[-1]
     out = step.bind(CHANNELS).apply(np.array([[1.0, 0.1, 0.0, -3.0]], np.float32))
     np.testing.assert_allclose(out, [[0.0, 1.0, 4.0, 4.0]], atol=1e-6)
+
+
+def test_compression_is_linear_near_zero_and_logarithmic_far_above_the_level() -> None:
+    step = Compress(level=2.0)
+    spectrum = np.array([[1e-3, -1e-3, 1.0, -1.0, 1.0, 1e4, 1e6]], np.float32)  # the median of the magnitudes is 1
+    out = step.bind(SpectralAxis.channels(7)).apply(spectrum)[0]
+    np.testing.assert_allclose(out[:2], [5e-4, -5e-4], rtol=1e-4)
+    assert out[6] - out[5] == pytest.approx(np.log(100), rel=1e-5)
+    flat = step.bind(SpectralAxis.channels(7)).apply(np.zeros((1, 7), np.float32))
+    assert not flat.any()
