@@ -20,6 +20,7 @@ from specnet.training.linear import USUAL, LinearChoice, bin_means, choose_linea
 from specnet.training.linear_models import (
     CANDIDATES,
     MAX_ITERATIONS,
+    TOLERANCE,
     Discriminant,
     Floats,
     LinearModel,
@@ -100,7 +101,7 @@ def test_scores_are_those_of_scikit_learn(kind: str, n_classes: int) -> None:
     model: LinearModel
     if kind == "softmax":
         model = SoftmaxRegression(0.3)
-        theirs = _standardised(LogisticRegression(C=0.3, max_iter=MAX_ITERATIONS), features, labels)
+        theirs = _standardised(LogisticRegression(C=0.3, max_iter=MAX_ITERATIONS, tol=TOLERANCE), features, labels)
     else:
         model = Ridge(1e-3)
         theirs = _plain(RidgeClassifier(alpha=1e-3 * features.var(axis=0).mean() * SPECTRA), features, labels)

@@ -29,9 +29,7 @@ def test_every_recipe_is_trained_calibrated_and_evaluated(name: str, spectra_fil
     assert run.additive == (config.additive and run.network.exit0 is not None)
     calibration_split, test = (run.cache(spectra_file, part) for part in (Holdout.CALIBRATION, Holdout.TEST))
     calibration = calibrate(calibration_split.logits, additive=run.additive)
-    report = evaluate(
-        test.logits, calibration, calibration_split.logits, classes=run.classes, split_by=run.split_by
-    )
+    report = evaluate(test.logits, calibration, calibration_split.logits, classes=run.classes, split_by=run.split_by)
     assert 0.0 <= report["operating_point"]["accuracy"] <= 1.0
     if run.network.exit0 is not None:  # it is as good as alone, whatever is trained behind it
         right = (test.logits.logits[0].argmax(axis=1) == test.logits.labels).mean()

@@ -197,7 +197,12 @@ def test_a_killed_training_leaves_a_checkpoint_that_can_be_continued(
 
 def test_a_training_that_was_killed_before_its_first_epoch_starts_anew(spectra_file: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    run = train(spectra_file, tmp_path / "run", TrainConfig(preset="nano", epochs=1, preprocessing="snv", augmentation="none"), resume=True)
+    run = train(
+        spectra_file,
+        tmp_path / "run",
+        TrainConfig(preset="nano", epochs=1, preprocessing="snv", augmentation="none"),
+        resume=True,
+    )
     assert run.path.joinpath("run.json").exists()
 
 

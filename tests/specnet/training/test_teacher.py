@@ -101,7 +101,8 @@ def test_the_teacher_answers_at_full_depth_without_gradients() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"losses": ("cross_entropy",)}, {"adaptivity": "none"}, {"phases": "last_exit", "losses": ("cross_entropy",)}]
+    "changes",
+    [{"losses": ("cross_entropy",)}, {"adaptivity": "none"}, {"phases": "last_exit", "losses": ("cross_entropy",)}],
 )
 def test_there_is_no_teacher_where_it_would_have_nothing_to_teach(changes: dict[str, Any]) -> None:
     config = TrainConfig(**{**CONFIG.to_dict(), **changes})
