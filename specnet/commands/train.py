@@ -49,7 +49,7 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         dest="additive",
         action="store_const",
         const=False,
-        help="exits stand on their own (default: pilots decide whether they are added to exit 0)",
+        help="exits stand on their own instead of on exit 0 (default: --augmentation auto decides that too)",
     )
     group.add_argument("--backbone", metavar="FILE", help="weights to start from, as `specnet pretrain` writes them")
 
