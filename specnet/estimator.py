@@ -110,7 +110,7 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
         learning_rate: float = 3e-3,
         augmentation: str = "auto",
         adaptivity: str = "gate",
-        additive: bool = True,
+        additive: bool | None = None,
         active_target: float = 0.35,
         calibration_share: float = 0.2,
         budget: float | None = None,

@@ -44,12 +44,16 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         "--adaptivity", metavar="NAME", help="what halts: none, sample, gate or ponder (default: gate, each position)"
     )
     depth.add_argument("--static", action="store_true", help="every position at full depth: --adaptivity none")
-    group.add_argument(
+    behind = group.add_mutually_exclusive_group()
+    behind.add_argument(
+        "--additive", action="store_const", const=True, help="exits learn what exit 0 leaves over, and are added to it"
+    )
+    behind.add_argument(
         "--no-additive",
         dest="additive",
         action="store_const",
         const=False,
-        help="exits stand on their own instead of on exit 0 (default: --augmentation auto decides that too)",
+        help="exits stand on their own (default: --augmentation auto decides that too, otherwise on their own)",
     )
     group.add_argument("--backbone", metavar="FILE", help="weights to start from, as `specnet pretrain` writes them")
 
@@ -61,7 +65,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--preprocessing",
         metavar="NAME",
-        help="auto, none, snv, raman, derivative, autoscale or absorbance (default: auto, by cross-validation)",
+        help="a preset, such as snv, raman, derivative, compressed or absorbance (default: auto, by cross-validation)",
     )
     group.add_argument("--augmentation", metavar="NAME", help="auto, none, light or strong (default: auto, by pilots)")
     group.add_argument(

@@ -41,6 +41,7 @@ def build_network(config: TrainConfig, n_points: int, n_classes: int, linear: Li
     options: dict[str, Any] = {}
     if config.preset in PRESETS:
         options = {name: getattr(config, name) for name in NETWORK_OPTIONS}
+        options["additive"] = bool(config.additive)
         options["linear_bin"] = linear.bin
     network = create_model(config.preset, n_points=n_points, n_classes=n_classes, **options)
     if network.exit0 is not None:

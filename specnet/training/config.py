@@ -26,7 +26,9 @@ class TrainConfig:
         Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`; ``"auto"`` chooses among those that suit
         the axis by cross-validating exit 0 on the training spectra.
     adaptivity, block, head, tap, additive
-        Parts of the network, see `specnet.nn.NetworkConfig`. Additive exits learn what exit 0 leaves over.
+        Parts of the network, see `specnet.nn.NetworkConfig`. Additive exits learn what exit 0 leaves over; None lets
+        pilots decide where they run, and is no otherwise: it gains points on some sets of spectra and costs many on
+        others.
     losses
         Terms that are added up, names in `specnet.training.LOSSES`.
     phases
@@ -62,7 +64,7 @@ class TrainConfig:
     block: str = "depthwise"
     head: str = "binned"
     tap: str = "identity"
-    additive: bool = True
+    additive: bool | None = None
     losses: tuple[str, ...] = ("cross_entropy", "self_distillation", "compute_budget")
     phases: str = "joint"
     epochs: int = 0

@@ -67,7 +67,7 @@ def choose_recipe(
     held_out, labels
         Calibration spectra ``(n, L)``, preprocessed, and their classes.
     config
-        The recipe; its number of epochs is settled. With `additive` off, only the augmentation is chosen.
+        The recipe; its number of epochs is settled. With `additive` given, only the augmentation is chosen.
     stage
         Called with a sentence after each pilot.
 
@@ -93,13 +93,15 @@ def choose_recipe(
         return found
 
     weakest, *stronger = CANDIDATES
-    augmentation, best = weakest, pilot(weakest, False)
+    additive = bool(config.additive)
+    augmentation, best = weakest, pilot(weakest, additive)
     for name in stronger:
-        found = pilot(name, False)
+        found = pilot(name, additive)
         if found >= best:
             break
         augmentation, best = name, found
-    additive = config.additive and pilot(augmentation, True) < best
+    if config.additive is None:
+        additive = pilot(augmentation, True) < best
     return Choice(augmentation, additive, tried)
 
 

@@ -141,7 +141,7 @@ def _choose(
 ) -> Choice:
     """Run the pilots, or read what they found before the training was interrupted."""
     if config.augmentation != AUTO:
-        return Choice(config.augmentation, config.additive, {})
+        return Choice(config.augmentation, bool(config.additive), {})
     path = out / "choice.json"
     if kept := read_choice(path, identity):
         return kept

@@ -44,7 +44,9 @@ def recipe() -> TrainConfig:
     """Four epochs of the smallest network: through all phases of the schedule in a second."""
     from specnet.training import TrainConfig
 
-    return TrainConfig(preset="nano", epochs=4, batch_size=16, seed=3)
+    return TrainConfig(
+        preset="nano", preprocessing="snv", augmentation="light", additive=False, epochs=4, batch_size=16, seed=3
+    )
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,9 @@ from specnet.training.linear_models import CANDIDATES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 POINTS, CLASSES = 120, 4
-CONFIG = TrainConfig(preset="nano", block="ghost", head="pooled", tap="channel_split", adaptivity="ponder")
+CONFIG = TrainConfig(
+    preset="nano", block="ghost", head="pooled", tap="channel_split", adaptivity="ponder", additive=True
+)
 
 
 def _spectra() -> torch.Tensor:

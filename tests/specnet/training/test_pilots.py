@@ -104,7 +104,7 @@ def test_disturbances_as_large_as_those_of_the_instrument_win() -> None:
 def test_exits_are_not_added_to_an_exit_0_that_misleads() -> None:
     """Offsets that seem to know everything leave the exits nothing to learn; exit 0 itself says nothing."""
     offsets = 40.0 * np.eye(2, dtype=np.float32)[FINE[0][1]]
-    choice = _choose(*FINE, replace(CONFIG, additive=True), offsets=offsets)
+    choice = _choose(*FINE, replace(CONFIG, additive=None), offsets=offsets)
     assert not choice.additive
     assert list(choice.tried)[2:] == ["none, added to exit 0"]
     assert choice.tried["none, added to exit 0"] == pytest.approx(np.log(2), abs=0.05)

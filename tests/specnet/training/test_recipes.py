@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,10 @@ def test_every_recipe_is_trained_calibrated_and_evaluated(name: str, spectra_fil
     config = recipe.config(BASE)
     train(spectra_file, tmp_path / "run", config)
     run = load_run(tmp_path / "run")
-    assert run.config == config
+    assert run.config == replace(config, additive=bool(config.additive))
     assert run.config.preset == recipe.changes.get("preset", "nano")
     assert all(np.isfinite(list(values.values())).all() for values in run.provenance["history"])
-    assert run.additive == (config.additive and run.network.exit0 is not None)
+    assert run.additive == (bool(config.additive) and run.network.exit0 is not None)
     calibration_split, test = (run.cache(spectra_file, part) for part in (Holdout.CALIBRATION, Holdout.TEST))
     calibration = calibrate(calibration_split.logits, additive=run.additive)
     report = evaluate(test.logits, calibration, calibration_split.logits, classes=run.classes, split_by=run.split_by)
