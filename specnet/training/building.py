@@ -13,7 +13,7 @@ from specnet.files import write_bytes
 from specnet.nn import SpecNet, create_model
 from specnet.nn.config import PRESETS
 from specnet.nn.protocol import ExitNetwork
-from specnet.training.config import NETWORK_OPTIONS, TrainConfig
+from specnet.training.config import TrainConfig
 from specnet.training.linear import LinearChoice, write_linear_exit
 
 MAX_BACKBONE_BYTES = 256 << 20
@@ -40,9 +40,7 @@ def build_network(config: TrainConfig, n_points: int, n_classes: int, linear: Li
     """
     options: dict[str, Any] = {}
     if config.preset in PRESETS:
-        options = {name: getattr(config, name) for name in NETWORK_OPTIONS}
-        options["additive"] = bool(config.additive)
-        options["linear_bin"] = linear.bin
+        options = {**config.network_options, "linear_bin": linear.bin}
     network = create_model(config.preset, n_points=n_points, n_classes=n_classes, **options)
     if network.exit0 is not None:
         write_linear_exit(network.exit0, linear.scores)

@@ -9,7 +9,7 @@ from specnet.nn import PRESETS, create_model
 from specnet.preprocessing import list_pipelines
 from specnet.training.augmentation import create_augmentation
 from specnet.training.building import load_backbone
-from specnet.training.config import AUTO, NETWORK_OPTIONS, TrainConfig
+from specnet.training.config import AUTO, TrainConfig
 from specnet.training.losses import LOSSES
 from specnet.training.phases import create_phases, stretches
 
@@ -32,7 +32,7 @@ def check_recipe(config: TrainConfig, *, n_points: int, n_classes: int) -> None:
         For what is unknown or does not fit; the message has the known names.
     """
     ours = config.preset in PRESETS
-    options = {name: getattr(config, name) for name in NETWORK_OPTIONS} if ours else {}
+    options = config.network_options if ours else {}
     network = create_model(config.preset, n_points=n_points, n_classes=n_classes, **options)
     if config.preprocessing not in list_pipelines():
         raise ConfigurationError(

@@ -109,6 +109,11 @@ class TrainConfig:
             raise ConfigurationError("a training needs at least one loss")
 
     @property
+    def network_options(self) -> dict[str, Any]:
+        """Parts of the network by their names in `specnet.nn.NetworkConfig`; undecided ones as they are without pilots."""
+        return {**{name: getattr(self, name) for name in NETWORK_OPTIONS}, "additive": bool(self.additive)}
+
+    @property
     def adaptive(self) -> bool:
         """Whether depth differs from spectrum to spectrum or along the axis."""
         return self.adaptivity != "none"

@@ -19,7 +19,7 @@ from specnet.nn import PRESETS, ExitNetwork, create_model
 from specnet.preprocessing import BoundPipeline, pipeline_preset
 from specnet.preprocessing.presets import FITTED
 from specnet.training.building import BACKBONE, save_backbone
-from specnet.training.config import AUTO, NETWORK_OPTIONS, TrainConfig
+from specnet.training.config import AUTO, TrainConfig
 from specnet.training.data import file_sha256, split_file
 from specnet.training.distributed import current_processes
 from specnet.training.loop import Report, train_network
@@ -121,7 +121,7 @@ def pretrain(
     digest = file_sha256(corpus)
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(config.seed)
-    options = {name: getattr(config, name) for name in NETWORK_OPTIONS}
+    options = config.network_options
     network = create_model(config.preset, n_points=bound.axis.n_points, n_classes=n_classes, **options)
     stage(f"preprocessing {len(learnt):,} spectra")
     dataset = SpectraDataset(corpus, learnt, transform=bound)
