@@ -110,7 +110,7 @@ class TrainConfig:
 
     @property
     def network_options(self) -> dict[str, Any]:
-        """Parts of the network by their names in `specnet.nn.NetworkConfig`; undecided ones as they are without pilots."""
+        """Parts of the network, named as in `specnet.nn.NetworkConfig`; undecided ones as they are without pilots."""
         return {**{name: getattr(self, name) for name in NETWORK_OPTIONS}, "additive": bool(self.additive)}
 
     @property
