@@ -31,7 +31,7 @@ def test_a_run_comes_back_as_it_was(trained: Trained) -> None:
     run, again = trained.run, load_run(trained.run.path)
     assert (again.axis, again.source_axis, again.classes) == (run.axis, run.source_axis, run.classes)
     assert again.pipeline.to_list() == run.pipeline.to_list()
-    assert (again.config, again.split_by, again.split_origin) == (trained.config, run.split_by, run.split_origin)
+    assert (again.config, again.split_by, again.split_origin) == (run.config, run.split_by, run.split_origin)
     assert (again.intensity_unit, again.provenance) == (run.intensity_unit, run.provenance)
     one, two = (item.cache(trained.data, Holdout.TEST) for item in (run, again))
     np.testing.assert_array_equal(one.logits.logits, two.logits.logits)
