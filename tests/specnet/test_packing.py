@@ -77,7 +77,8 @@ def test_torch_onnx_runtime_predictor_and_device_agree_on_every_class(trained: T
         assert depth is not None
         np.testing.assert_array_equal(depth, ours.numpy())
 
-    middle = ExitPolicy(temperatures=(1.0,) * 4, thresholds=(NEVER,) * 4)
+    # softened, because an exit that is certain of every spectrum has no median to divide them at
+    middle = ExitPolicy(temperatures=(50.0,) * 4, thresholds=(NEVER,) * 4)
     scores = route(middle, expected).all_scores
     # thresholds at medians, so that every exit has spectra
     policy = msgspec.structs.replace(middle, thresholds=(*(float(np.median(s)) for s in scores[:3]), 0.0))

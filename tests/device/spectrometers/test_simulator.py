@@ -87,7 +87,7 @@ def test_the_same_seed_makes_the_same_faults() -> None:
     def faults_of(seed: int) -> dict[str, int]:
         with serving(SimulatedBoard(counts(20), faults=FaultPlan.parse("garbage=0.3"), seed=seed)) as board:
             read_all(board.port, 20)
-            return dict(board.counters)
+        return dict(board.counters)  # once its thread has ended: the host has the bytes before they are counted
 
     assert faults_of(1) == faults_of(1)
 

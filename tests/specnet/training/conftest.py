@@ -28,7 +28,9 @@ def spectra_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def recipe() -> TrainConfig:
     """Four epochs of the smallest network, with nothing left to be chosen: `trained` is a run of exactly this."""
-    return TrainConfig(preset="nano", epochs=4, batch_size=16, seed=3, preprocessing="snv", augmentation="light")
+    return TrainConfig(
+        preset="nano", preprocessing="snv", augmentation="light", additive=False, epochs=4, batch_size=16, seed=3
+    )
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_a_run_killed_between_its_last_two_steps_is_finished(
         ({"preset": "tiny"}, "preset was nano, is now tiny"),
         ({"seed": 1}, "seed was 3, is now 1"),
         ({"adaptivity": "none"}, "adaptivity was gate, is now none"),
-        ({"additive": True}, "additive was None, is now True"),
+        ({"additive": True}, "additive was False, is now True"),
     ],
 )
 def test_a_checkpoint_of_another_recipe_is_refused_with_both_values(
