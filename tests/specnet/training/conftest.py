@@ -11,7 +11,6 @@ import torch
 
 from specnet.datasets import write_spectra
 from specnet.datasets.simulation import PRESETS, simulate
-from specnet.training import TrainConfig
 
 CLASSES = 6
 POINTS = 200
@@ -19,18 +18,10 @@ SPECTRA_PER_CLASS = 20
 
 
 @pytest.fixture(scope="session")
-def spectra_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 simulated Raman spectra of 6 minerals on 200 points, with a grouped split."""
     config = replace(PRESETS["easy"], n_classes=CLASSES, n_points=POINTS, spectra_per_class=SPECTRA_PER_CLASS)
     return write_spectra(tmp_path_factory.mktemp("data") / "minerals.h5", simulate(config))
-
-
-@pytest.fixture(scope="session")
-def recipe() -> TrainConfig:
-    """Four epochs of the smallest network, with nothing left to be chosen: `trained` is a run of exactly this."""
-    return TrainConfig(
-        preset="nano", preprocessing="snv", augmentation="light", additive=False, epochs=4, batch_size=16, seed=3
-    )
 
 
 @pytest.fixture

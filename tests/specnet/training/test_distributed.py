@@ -50,7 +50,7 @@ def test_two_processes_train_the_network_of_one(tmp_path: Path) -> None:
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-5, atol=1e-7, msg=name)
 
 
-def test_specnet_train_under_torchrun(spectra_file: Path, tmp_path: Path) -> None:
+def test_specnet_train_under_torchrun(small_file: Path, tmp_path: Path) -> None:
     options = [
         "--preset",
         "nano",
@@ -70,7 +70,7 @@ def test_specnet_train_under_torchrun(spectra_file: Path, tmp_path: Path) -> Non
     }
     histories: dict[str, list[dict[str, float]]] = {}
     for name, launcher in launchers.items():
-        command = [*launcher, "specnet", "train", str(spectra_file), "--out", str(tmp_path / name), *options]
+        command = [*launcher, "specnet", "train", str(small_file), "--out", str(tmp_path / name), *options]
         done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         assert json.loads(done.stdout)["run"] == str(tmp_path / name)  # one document: only the first process reports

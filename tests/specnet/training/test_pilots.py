@@ -123,11 +123,11 @@ def _stop(epoch: int, values: dict[str, float]) -> None:
 
 
 @pytest.fixture(scope="module")
-def interrupted(spectra_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def interrupted(small_file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """A training of one of two epochs, and what it said on the way."""
     folder, said = tmp_path_factory.mktemp("pilots") / "run", list[str]()
     with pytest.raises(_Interrupted):
-        train(spectra_file, folder, AUTOMATIC, report=_stop, stage=said.append)
+        train(small_file, folder, AUTOMATIC, report=_stop, stage=said.append)
     return folder, said
 
 
@@ -136,17 +136,17 @@ def _pilots(said: list[str]) -> list[str]:
 
 
 def test_a_continued_training_does_without_pilots(
-    interrupted: tuple[Path, list[str]], spectra_file: Path, tmp_path: Path
+    interrupted: tuple[Path, list[str]], small_file: Path, tmp_path: Path
 ) -> None:
     folder, said = Path(shutil.copytree(interrupted[0], tmp_path / "run")), list[str]()
     assert len(_pilots(interrupted[1])) >= 3  # two strengths at least, and additive exits
     kept = json.loads((folder / "choice.json").read_text())
-    run = train(spectra_file, folder, AUTOMATIC, resume=True, stage=said.append)
+    run = train(small_file, folder, AUTOMATIC, resume=True, stage=said.append)
     assert not _pilots(said)
     assert run.provenance["pilots"] == kept["tried"]
     assert (run.config.augmentation, run.config.additive) == (kept["augmentation"], kept["additive"])
     assert not (folder / "choice.json").exists()
-    whole = train(spectra_file, tmp_path / "whole", AUTOMATIC)
+    whole = train(small_file, tmp_path / "whole", AUTOMATIC)
     weights = [(path / "weights.safetensors").read_bytes() for path in (folder, whole.path)]
     assert weights[0] == weights[1]
 
@@ -170,13 +170,13 @@ def test_a_choice_is_that_of_its_own_training_only(tmp_path: Path) -> None:
 
 
 def test_a_foreign_checkpoint_is_refused_before_anything_is_tried(
-    interrupted: tuple[Path, list[str]], spectra_file: Path
+    interrupted: tuple[Path, list[str]], small_file: Path
 ) -> None:
     from specnet.errors import ModelError
 
     folder, said = interrupted[0], list[str]()
     before = (folder / "choice.json").read_bytes()
     with pytest.raises(ModelError, match="belongs to another training: seed was 3, is now 4"):
-        train(spectra_file, folder, replace(AUTOMATIC, seed=4), resume=True, stage=said.append)
+        train(small_file, folder, replace(AUTOMATIC, seed=4), resume=True, stage=said.append)
     assert len(said) == 1  # the split
     assert (folder / "choice.json").read_bytes() == before

@@ -60,12 +60,12 @@ def test_only_the_test_part_is_held_out_and_three_epochs_beat_chance(backbone: B
 
 
 def test_a_training_on_another_axis_and_other_classes_starts_from_it(
-    backbone: Backbone, spectra_file: Path, tmp_path: Path
+    backbone: Backbone, small_file: Path, tmp_path: Path
 ) -> None:
     config = TrainConfig(
         preset="nano", preprocessing="snv", augmentation="light", epochs=1, batch_size=32, learning_rate=1e-6
     )
-    run = train(spectra_file, tmp_path / "run", replace(config, backbone=str(backbone.path)))
+    run = train(small_file, tmp_path / "run", replace(config, backbone=str(backbone.path)))
     assert run.axis.n_points != backbone.n_points
     assert len(run.classes) == 6 != backbone.n_classes
     pretrained = load_file(backbone.path)
@@ -74,7 +74,7 @@ def test_a_training_on_another_axis_and_other_classes_starts_from_it(
     assert len(weights) > 10
     for name in weights:  # at this rate a training changes next to nothing
         torch.testing.assert_close(state[name], pretrained[name], atol=1e-4, rtol=1e-3)
-    fresh = train(spectra_file, tmp_path / "fresh", config).network.state_dict()
+    fresh = train(small_file, tmp_path / "fresh", config).network.state_dict()
     assert any(not torch.allclose(fresh[name], pretrained[name], atol=1e-2) for name in weights)
 
 

@@ -19,16 +19,16 @@ BASE = TrainConfig(preset="nano", epochs=2, batch_size=24, preprocessing="snv", 
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_every_recipe_is_trained_calibrated_and_evaluated(name: str, spectra_file: Path, tmp_path: Path) -> None:
+def test_every_recipe_is_trained_calibrated_and_evaluated(name: str, small_file: Path, tmp_path: Path) -> None:
     recipe = find_recipe(name)
     config = recipe.config(BASE)
-    train(spectra_file, tmp_path / "run", config)
+    train(small_file, tmp_path / "run", config)
     run = load_run(tmp_path / "run")
     assert run.config == replace(config, additive=bool(config.additive))
     assert run.config.preset == recipe.changes.get("preset", "nano")
     assert all(np.isfinite(list(values.values())).all() for values in run.provenance["history"])
     assert run.additive == (bool(config.additive) and run.network.exit0 is not None)
-    calibration_split, test = (run.cache(spectra_file, part) for part in (Holdout.CALIBRATION, Holdout.TEST))
+    calibration_split, test = (run.cache(small_file, part) for part in (Holdout.CALIBRATION, Holdout.TEST))
     calibration = calibrate(calibration_split.logits, additive=run.additive)
     report = evaluate(test.logits, calibration, calibration_split.logits, classes=run.classes, split_by=run.split_by)
     assert 0.0 <= report["operating_point"]["accuracy"] <= 1.0

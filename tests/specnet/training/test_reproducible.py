@@ -45,11 +45,11 @@ def _weights(folder: Path) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def interrupted(spectra_file: Path, recipe: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two of four epochs."""
+def interrupted(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two of the four epochs of `trained`."""
     folder = tmp_path_factory.mktemp("interrupted") / "run"
     with pytest.raises(_Interrupted):
-        train(spectra_file, folder, recipe, report=_stop_after(2))
+        train(trained.data, folder, trained.config, report=_stop_after(2))
     return folder
 
 
@@ -166,11 +166,11 @@ def test_a_damaged_checkpoint_is_refused(
 
 
 def test_a_killed_training_leaves_a_checkpoint_that_can_be_continued(
-    spectra_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """SIGKILL at a random moment after the first epochs: no Python code gets to clean anything up."""
     folder = tmp_path / "run"
-    words = ["train", str(spectra_file), "--out", str(folder), "--preset", "nano", "--epochs", "20"]
+    words = ["train", str(small_file), "--out", str(folder), "--preset", "nano", "--epochs", "20"]
     words += ["--preprocessing", "snv", "--augmentation", "light", "--threads", "1", "--json"]
     process = subprocess.Popen(
         [sys.executable, "-m", "specnet", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -195,10 +195,10 @@ def test_a_killed_training_leaves_a_checkpoint_that_can_be_continued(
     assert len(run.provenance["history"]) == 20
 
 
-def test_a_training_that_was_killed_before_its_first_epoch_starts_anew(spectra_file: Path, tmp_path: Path) -> None:
+def test_a_training_that_was_killed_before_its_first_epoch_starts_anew(small_file: Path, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     run = train(
-        spectra_file,
+        small_file,
         tmp_path / "run",
         TrainConfig(preset="nano", epochs=1, preprocessing="snv", augmentation="none"),
         resume=True,
@@ -238,7 +238,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_with_advice() -> None:
         train_network(network, data, TrainConfig(preset="nano", epochs=3, augmentation="none"))
 
 
-def test_the_compute_target_is_met(spectra_file: Path, tmp_path: Path) -> None:
+def test_the_compute_target_is_met(small_file: Path, tmp_path: Path) -> None:
     """Half of the units' computation, asked for and got, on spectra that were not trained on."""
     from specnet.datasets import Holdout
 
@@ -252,8 +252,8 @@ def test_the_compute_target_is_met(spectra_file: Path, tmp_path: Path) -> None:
         active_target=0.5,
         learning_rate=1e-2,
     )
-    run = train(spectra_file, tmp_path / "run", recipe)
-    cached = run.cache(spectra_file, Holdout.TEST)
+    run = train(small_file, tmp_path / "run", recipe)
+    cached = run.cache(small_file, Holdout.TEST)
     full = run.network.static_macs() - sum(run.network.fixed_macs())
     share = float((cached.logits.macs[-1] - sum(run.network.fixed_macs())).mean()) / full
     assert share == pytest.approx(0.5, abs=0.1)
