@@ -35,16 +35,15 @@ from specnet.training.building import build_network
 from specnet.training.config import AUTO, TrainConfig
 from specnet.training.linear import LinearChoice, choose_linear
 from specnet.training.loop import train_network
-from specnet.training.pilots import choose_recipe
+from specnet.training.pilots import USUAL, choose_recipe
 from specnet.training.preparation import compare_preprocessings, points_per_bin
 from specnet.training.run import Run
+from specnet.training.settling import settle
 
 SHORTEST = 8
 """Points that a network needs for a stage of any use; shorter spectra are interpolated to as many."""
 FEWEST_CALIBRATION = 8
 """Below this number of calibration spectra a temperature or threshold would be chance; none is fitted then."""
-USUAL_AUGMENTATION = "light"
-"""Taken instead of a choice when there are no calibration spectra to choose by."""
 BATCH = 512
 
 
@@ -336,11 +335,11 @@ def _train(
         choice = choose_recipe(build, data, offsets, held_out, held_labels, config)
         config = replace(config, augmentation=choice.augmentation, additive=choice.additive)
     elif config.augmentation == AUTO:
-        config = replace(config, augmentation=USUAL_AUGMENTATION)
+        config = replace(config, augmentation=USUAL)
     network = build(config)
     additive = config.additive and network.exit0 is not None
     progress = train_network(network, data, config, offsets=offsets if additive else None)
-    return config, network.eval(), progress.history
+    return config, settle(network, data), progress.history
 
 
 def _dark_allowed(axis: SpectralAxis, spectra: NDArray[Any]) -> NDArray[Any]:

@@ -10,17 +10,16 @@ from onnx import TensorProto
 from specnet.export.blocks import dense_branch, row_branch
 from specnet.export.gates import Gates, emit_gates
 from specnet.export.graph import GraphBuilder
+from specnet.nn.blocks import Block
 from specnet.nn.stage import PositionAdaptiveStage
 
 
 def emit_all_units(graph: GraphBuilder, stage: PositionAdaptiveStage, rows: str, positions: int, out: str) -> str:
     """Write the units of a stage without halting; parameters and result as in `emit_adaptive_units`."""
-    if not stage.units:
-        return graph.reshape(rows, [-1, positions, stage.merge.out_channels], output=out)
-    x = graph.reshape(rows, [-1, positions, stage.merge.out_channels])
-    for index in range(len(stage.units)):
-        branch = dense_branch(graph, stage.unit(index), x)
-        x = graph.node("Add", x, branch, output=_last(stage, index, out))
+    units = [*_open_units(stage), *(stage.unit(index) for index in range(len(stage.units)))]
+    x = graph.reshape(rows, [-1, positions, stage.merge.out_channels], output="" if units else out)
+    for index, unit in enumerate(units):
+        x = graph.node("Add", x, dense_branch(graph, unit, x), output=out if index == len(units) - 1 else "")
     return x
 
 
@@ -42,6 +41,8 @@ def emit_adaptive_units(graph: GraphBuilder, stage: PositionAdaptiveStage, rows:
     assert stage.halting is not None
     gates = emit_gates(stage.halting, graph, rows, positions)
     features = graph.reshape(rows, [-1, positions, stage.merge.out_channels])
+    for unit in _open_units(stage):
+        features = graph.node("Add", features, dense_branch(graph, unit, features))
     if gates.whole_spectra:
         return _spectra(graph, stage, features, gates, positions, out)
     return _positions(graph, stage, features, gates, positions, out)
@@ -87,6 +88,10 @@ def _positions(
     padded = graph.reshape(state, [-1, positions + 2 * pad, channels])
     bounds = [graph.integers([bound]) for bound in (pad, pad + positions, 1)]
     return graph.node("Slice", padded, *bounds, output=out)
+
+
+def _open_units(stage: PositionAdaptiveStage) -> list[Block]:
+    return [stage.open_unit(index) for index in range(len(stage.open_units))]
 
 
 def _active(graph: GraphBuilder, depth: str, index: int) -> str:

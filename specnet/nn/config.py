@@ -40,6 +40,12 @@ class NetworkConfig:
         Channels of each stage; their number is the number of stages K.
     units
         Residual units of each stage that run per position.
+    open_units
+        Residual units of each stage, in front of those, that run everywhere although the others are adaptive; empty
+        for none. See `specnet.training.settling`.
+    dropped_units
+        Residual units that each stage had in training and that no position ran, so that they were left out; they
+        still count in `SpecNet.static_macs`, the cost of the same network at full depth. Empty for none.
     kernel
         Taps of a unit's depthwise convolution (odd).
     expansion
@@ -85,12 +91,21 @@ class NetworkConfig:
     tap: str = "identity"
     tap_share: float = 0.5
     additive: bool = False
+    open_units: tuple[int, ...] = ()
+    dropped_units: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
         object.__setattr__(self, "units", tuple(self.units))
         if len(self.widths) != len(self.units) or not self.widths:
             raise ModelError(f"every stage has a width and a number of units, got {self.widths} and {self.units}")
+        for name in ("open_units", "dropped_units"):
+            counts = tuple(getattr(self, name)) or (0,) * len(self.widths)
+            object.__setattr__(self, name, counts)
+            if len(counts) != len(self.widths) or not all(0 <= count <= MAX_UNITS for count in counts):
+                raise ModelError(
+                    f"{name} are {counts}, expected {len(self.widths)} numbers from 0 to {MAX_UNITS}, one a stage"
+                )
         if not all(1 <= width <= MAX_CHANNELS for width in self.widths):
             raise ModelError(f"widths are positive and at most {MAX_CHANNELS}, got {self.widths}")
         if not all(0 <= units <= MAX_UNITS for units in self.units):

@@ -68,6 +68,7 @@ class SpecNet(nn.Module):
                 expansion=config.expansion,
                 kernel=config.kernel,
                 adaptivity=config.adaptivity,
+                open_units=config.open_units[k],
             )
             for k in range(config.n_stages)
         )
@@ -152,11 +153,12 @@ class SpecNet(nn.Module):
         return logits, following, output.depth
 
     def fixed_macs(self) -> list[int]:
-        """MACs of each segment that every spectrum costs: stem, strided units, halting scores, heads."""
+        """MACs of each segment that every spectrum costs: stem, strided and open units, halting scores, heads."""
         config, macs = self.config, [self.exit0.macs]
         for k in range(1, self.n_exits):
             stage, positions = self.stage(k), config.positions[k - 1]
             cost = positions * stage.merge.weight.numel() + self.head(k).macs
+            cost += positions * len(stage.open_units) * stage.unit_macs
             if stage.halting is not None:
                 cost += stage.halting.macs(positions)
             if k == 1:
@@ -169,9 +171,11 @@ class SpecNet(nn.Module):
         return [self.stage(k).unit_macs for k in range(1, self.n_exits)]
 
     def static_macs(self) -> int:
-        """MACs of the full network up to its last exit, every position and every exit."""
-        per_stage = zip(self.unit_macs(), self.config.units, self.config.positions, strict=True)
-        return sum(self.fixed_macs()) + sum(macs * units * positions for macs, units, positions in per_stage)
+        """MACs of the full network up to its last exit: every position, every exit, and dropped units too."""
+        config = self.config
+        per_stage = zip(self.unit_macs(), config.units, config.dropped_units, config.positions, strict=True)
+        depths = sum(macs * (units + dropped) * positions for macs, units, dropped, positions in per_stage)
+        return sum(self.fixed_macs()) + depths
 
 
 __all__ = ["DENSE", "HARD", "ExitOutputs", "Gating", "SpecNet"]

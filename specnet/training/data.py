@@ -33,6 +33,9 @@ class Split:
         for itself.
     origin
         Where the split comes from, in a sentence.
+    own_calibration
+        Whether the calibration part is the file's own. Who set it apart knew what a new spectrum is, which folds made
+        here inside the training part cannot know where no groups are given.
     """
 
     holdout: NDArray[np.int8]
@@ -40,6 +43,7 @@ class Split:
     groups: NDArray[np.int64] | None
     split_by: str
     origin: str
+    own_calibration: bool = False
 
     def rows(self, holdout: Holdout) -> NDArray[np.int64]:
         """Labelled spectra of one part."""
@@ -82,14 +86,15 @@ def split_file(path: Path | str, seed: int, fold: int | None = None) -> Split:
             group_by=file.group_by,
             split_seed=file.split_seed,
         )
-        folds = file.folds
+        folds, given = file.folds, file.holdout
     table, origin = ensure_holdout(table, seed=seed) if fold is None else fold_holdout(table, folds, fold, seed=seed)
     assert table.holdout is not None
     assert table.labels is not None
     groups = None
     if table.group_by:
         groups = np.unique(table.columns[table.group_by], return_inverse=True)[1].astype(np.int64)
-    return Split(table.holdout, table.labels, groups, describe_split(table) or "spectrum", origin)
+    own = fold is None and given is not None and bool(np.any(given == Holdout.CALIBRATION))
+    return Split(table.holdout, table.labels, groups, describe_split(table) or "spectrum", origin, own)
 
 
 def file_sha256(path: Path | str) -> str:

@@ -15,7 +15,15 @@ from specnet.errors import SpectrumError
 from specnet.preprocessing import BoundPipeline, Pipeline, fit_pipeline, suitable_pipelines
 from specnet.spectra import SpectralAxis
 from specnet.training.config import AUTO
-from specnet.training.linear import LinearChoice, bin_means, choose_linear, compare_linear, complete
+from specnet.training.linear import (
+    SELECTION_SPECTRA,
+    LinearChoice,
+    Unseen,
+    bin_means,
+    choose_linear,
+    compare_linear,
+    complete,
+)
 from specnet.training.linear_models import COMPARED
 
 LINEAR_SPECTRA = 20_000
@@ -26,6 +34,18 @@ BINS = 250
 """Features of a linear model that averages points."""
 
 Stage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RawSpectra:
+    """Spectra ``(m, L)`` on the file's axis and their classes ``(m,)``."""
+
+    intensity: NDArray[Any]
+    labels: NDArray[np.int64]
+
+    def through(self, bound: BoundPipeline) -> Unseen:
+        """Preprocess them."""
+        return Unseen(bound(self.intensity), self.labels)
 
 
 @dataclass(frozen=True)
@@ -41,7 +61,7 @@ class Preparation:
     offsets
         ``(n, C)`` what it says of each training spectrum without having seen it or its group.
     tried
-        Cross-validated accuracy of the best linear classifier with every preprocessing that was compared.
+        Accuracy of the best linear classifier with every preprocessing that was compared.
     """
 
     name: str
@@ -60,9 +80,10 @@ def prepare(
     *,
     preprocessing: str,
     seed: int,
+    unseen: NDArray[np.int64] | None = None,
     stage: Stage = lambda text: None,
 ) -> Preparation:
-    """Choose preprocessing and exit 0 on the training spectra of a file alone.
+    """Choose preprocessing and exit 0 without the test part of a file; fit them on the training spectra alone.
 
     Parameters
     ----------
@@ -74,6 +95,8 @@ def prepare(
         Name of a pipeline preset, or ``"auto"`` to compare those that suit the axis.
     seed
         Of samples and folds.
+    unseen
+        Rows of calibration spectra that judge what is compared; None to cross-validate on the training spectra.
     stage
         Called with a sentence when something begins or was chosen.
 
@@ -87,6 +110,11 @@ def prepare(
         chosen = _sample(len(rows), LINEAR_SPECTRA, seed)
         intensity = file.read(rows[chosen])
         names = suitable_pipelines(axis, intensity) if preprocessing == AUTO else [preprocessing]
+        judges = None
+        if unseen is not None:
+            held_out, judged_by = unseen[_sample(len(unseen), SELECTION_SPECTRA, seed)], file.labels
+            assert judged_by is not None
+            judges = RawSpectra(file.read(held_out), judged_by[held_out])
         compared: dict[str, float] = {}
         if len(names) > 1:
             compared = compare_preprocessings(
@@ -97,6 +125,7 @@ def prepare(
                 _take(groups, chosen),
                 n_classes=n_classes,
                 seed=seed,
+                unseen=judges,
                 stage=stage,
             )
         name = max(compared, key=lambda candidate: compared[candidate]) if compared else names[0]
@@ -111,11 +140,13 @@ def prepare(
             n_classes,
             bin_points=points_per_bin(bound.axis),
             seed=seed,
+            unseen=None if judges is None else judges.through(bound),
         )
         offsets = np.empty((len(rows), n_classes), np.float32)
         offsets[chosen] = linear.out_of_fold
         _judge_rest(file, rows, chosen, bound, linear, offsets)
-    stage(f"exit 0 is {linear.name}: {linear.accuracy:.1%} right in cross-validation on the training spectra")
+    how = "in cross-validation on the training spectra" if judges is None else "on the file's own calibration part"
+    stage(f"exit 0 is {linear.name}: {linear.accuracy:.1%} right {how}")
     return Preparation(name, pipeline, bound, linear, offsets, compared)
 
 
@@ -133,9 +164,10 @@ def compare_preprocessings(
     *,
     n_classes: int,
     seed: int,
+    unseen: RawSpectra | None = None,
     stage: Stage = lambda text: None,
 ) -> dict[str, float]:
-    """Cross-validate the best linear classifier with each preprocessing, on at most `COMPARED_SPECTRA` spectra.
+    """Judge the best linear classifier with each preprocessing, fitted on at most `COMPARED_SPECTRA` spectra.
 
     Parameters
     ----------
@@ -145,6 +177,8 @@ def compare_preprocessings(
         Training spectra: ``(n, L)`` on their axis, classes and groups, each ``(n,)``; None for no groups.
     n_classes
         C, also where a class has no training spectrum.
+    unseen
+        What judges; None for cross-validation.
     seed, stage
         As for `prepare`.
 
@@ -165,13 +199,20 @@ def compare_preprocessings(
             continue
         bins = points_per_bin(bound.axis)
         tried = compare_linear(
-            spectra, labels[some], _take(groups, some), n_classes, bin_points=bins, seed=seed, candidates=COMPARED
+            spectra,
+            labels[some],
+            _take(groups, some),
+            n_classes,
+            bin_points=bins,
+            seed=seed,
+            candidates=COMPARED,
+            unseen=None if unseen is None else unseen.through(bound),
         )
         if not tried:  # too few spectra to divide: the usual one
             return {}
         best = max(tried, key=lambda candidate: tried[candidate])
         found[name] = tried[best][0]
-        stage(f"preprocessing {name}: a linear model ({best}) is right on {found[name]:.1%}, cross-validated")
+        stage(f"preprocessing {name}: a linear model ({best}) is right on {found[name]:.1%} of unseen spectra")
     return found
 
 

@@ -24,6 +24,7 @@ from specnet.training.loop import Report, train_network
 from specnet.training.pilots import Choice, choose_recipe, read_choice
 from specnet.training.preparation import Preparation, prepare
 from specnet.training.run import Run
+from specnet.training.settling import settle
 
 
 def train(
@@ -81,6 +82,7 @@ def train(
         None if split.groups is None else split.groups[rows],
         preprocessing=config.preprocessing,
         seed=config.seed,
+        unseen=split.rows(Holdout.CALIBRATION) if split.own_calibration else None,
         stage=stage,
     )
     stage(f"preprocessing {len(rows)} training spectra")
@@ -109,7 +111,7 @@ def train(
     )
     run = Run(
         path=out,
-        network=network,
+        network=settle(network, dataset),
         pipeline=prepared.pipeline,
         axis=prepared.bound.axis,
         source_axis=source_axis,

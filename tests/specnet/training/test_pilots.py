@@ -62,20 +62,20 @@ def _choose(
 FINE = _bands_one_point_apart(64, seed=0), _bands_one_point_apart(40, seed=1)
 
 
-def test_the_first_disturbance_that_does_not_help_is_the_last_one_tried() -> None:
+def test_where_no_disturbance_is_clearly_better_a_strong_one_is_not_tried() -> None:
     said: list[str] = []
     choice = _choose(*FINE, stage=said.append)
     assert choice.augmentation == "none"
     assert not choice.additive
-    assert list(choice.tried) == ["none, on its own", "light, on its own"]
-    assert choice.tried["none, on its own"] < choice.tried["light, on its own"]
+    assert list(choice.tried) == ["light, on its own", "none, on its own"]
+    assert choice.tried["none, on its own"] < pilots.CLEARLY * choice.tried["light, on its own"]
     assert [sentence.partition(":")[0] for sentence in said] == [f"pilot {name}" for name in choice.tried]
 
 
 def test_a_disturbance_larger_than_what_tells_classes_apart_loses_always_by_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pilots, "CANDIDATES", ("none", "strong"))
+    monkeypatch.setattr(pilots, "USUAL", "strong")
     choice = _choose(*FINE)
     assert choice.augmentation == "none"
     assert choice.tried["strong, on its own"] > choice.tried["none, on its own"] + 0.1
@@ -96,9 +96,22 @@ def test_disturbances_as_large_as_those_of_the_instrument_win() -> None:
         return (mixed + 0.1 * generator.standard_normal((n, POINTS))).astype(np.float32), labels.astype(np.int64)
 
     choice = _choose(spectra(64, 0, 0.0), spectra(60, 1, 4.0))
-    none, light, strong = choice.tried.values()
+    light, none, strong = choice.tried.values()
     assert none > light > strong
     assert choice.augmentation == "strong"
+
+
+@pytest.mark.parametrize(
+    ("none", "strong", "chosen"), [(0.96, 1.1, "light"), (0.94, 0.5, "none"), (0.96, 0.99, "strong")]
+)
+def test_the_usual_augmentation_stays_unless_none_is_clearly_better(
+    none: float, strong: float, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pilots find is given here: the rule that chooses by it is what is tested."""
+    found = iter([1.0, none, strong])
+    monkeypatch.setattr(pilots, "train_network", lambda *args, **kwargs: None)
+    monkeypatch.setattr(pilots, "_judge", lambda *args, **kwargs: next(found))
+    assert _choose(*FINE).augmentation == chosen
 
 
 def test_exits_are_not_added_to_an_exit_0_that_misleads() -> None:

@@ -68,7 +68,7 @@ def test_heights_that_matter_call_for_autoscaling(tmp_path: Path) -> None:
     assert set(prepared.tried) == set(suitable_pipelines(_axis(), intensity))
     assert prepared.tried["autoscale"] > 0.95
     assert max(prepared.tried["snv"], prepared.tried["derivative"]) < 0.75
-    assert len([sentence for sentence in said if "cross-validated" in sentence]) == len(prepared.tried)
+    assert len([sentence for sentence in said if "of unseen spectra" in sentence]) == len(prepared.tried)
     assert "exit 0 is" in said[-1]
 
 
@@ -144,3 +144,22 @@ def test_rows_of_a_file_keep_their_order(tmp_path: Path) -> None:
 
 def test_long_axes_are_averaged_to_at_least_250_features() -> None:
     assert [points_per_bin(_axis(n)) for n in (60, 499, 500, 1700)] == [1, 1, 2, 6]
+
+
+def test_a_calibration_part_of_the_files_own_judges_instead_of_cross_validation(tmp_path: Path) -> None:
+    """In the training part the height of a spectrum follows its class; in new spectra a weak band alone does."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(2 * N) % 2
+    gain = 1.0 + np.where(np.arange(2 * N) < N, labels, generator.integers(0, 2, 2 * N))[:, None]
+    shape = 100.0 + 50.0 * np.sin(np.arange(POINTS) / 5)
+    band = np.exp(-0.5 * ((np.arange(POINTS) - 30) / 2) ** 2)
+    intensity = gain * (shape + 3.0 * labels[:, None] * band + generator.standard_normal((2 * N, POINTS)))
+    path = _write(tmp_path / "a.h5", intensity, labels)
+    options: dict[str, Any] = {"preprocessing": "auto", "seed": 0}
+    folds = prepare(path, np.arange(N), labels[:N], None, **options)
+    unseen = prepare(path, np.arange(N), labels[:N], None, unseen=np.arange(N, 2 * N), **options)
+    assert folds.tried["autoscale"] > 0.99
+    assert unseen.tried["autoscale"] < 0.8
+    assert unseen.name != "autoscale"
+    assert unseen.linear.accuracy == unseen.linear.tried[unseen.linear.name] > 0.85
+    assert unseen.offsets.shape == (N, 2)  # still from folds: what exits are added to must not have seen its spectrum
