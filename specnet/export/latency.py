@@ -9,6 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from specnet.export.exit_graphs import exit_graphs
+from specnet.export.last_exit import last_exit_graph
 from specnet.nn.protocol import ExitNetwork
 
 WARM_UP = 5
@@ -78,3 +79,15 @@ def cumulative_us(network: ExitNetwork, spectra: Float32, *, threads: int = 1) -
     for repeat in range(len(times)):
         times[repeat] = chain.run(spectra[repeat % len(spectra)])[1]
     return [float(total) for total in np.median(np.cumsum(times[WARM_UP:], axis=1), axis=0) * 1e6]
+
+
+def last_exit_us(network: ExitNetwork, spectra: Float32, *, threads: int = 1) -> float:
+    """Median microseconds of the deepest exit alone, as one graph without any other exit; parameters as above."""
+    session = open_session(last_exit_graph(network), threads)
+    times = np.empty(WARM_UP + REPEATS)
+    for repeat in range(len(times)):
+        features = spectra[repeat % len(spectra)][np.newaxis, :, np.newaxis]
+        begin = time.perf_counter()
+        session.run(None, {"features": features})
+        times[repeat] = time.perf_counter() - begin
+    return float(np.median(times[WARM_UP:]) * 1e6)

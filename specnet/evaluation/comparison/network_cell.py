@@ -16,6 +16,7 @@ from specnet.evaluation.comparison.cell import Task
 from specnet.evaluation.comparison.methods import network_config
 from specnet.evaluation.depth import DepthMaps
 from specnet.evaluation.report import evaluate
+from specnet.export import last_exit_us
 from specnet.files import write_json
 from specnet.nn import ExitNetwork, SpecNet
 from specnet.training import Run, TrainConfig, find_recipe, load_run, train
@@ -50,8 +51,8 @@ def network_result(task: Task) -> dict[str, Any]:
     write_json(run.path / "evaluation.json", report)
     rows, curve = network_rows(report, times), budget_curve(report, times)
     if find_recipe(task.method).static:  # deployed without early exits, so it does not pay for them
-        last = rows[-1]
-        rows, curve = [{**last, "macs": last["macs"] - shallow_exit_macs(run.network)}], []
+        last, us = rows[-1], last_exit_us(run.network, test.spectra[:TIMED_SPECTRA])
+        rows, curve = [{**last, "macs": last["macs"] - shallow_exit_macs(run.network), "us": us}], []
     return {
         "kind": "network",
         "runtime": "ONNX Runtime",

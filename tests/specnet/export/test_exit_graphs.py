@@ -10,9 +10,9 @@ import torch
 from support_networks import random_spectra, randomise, vary_depths
 
 from specnet.errors import ModelError
-from specnet.export import cumulative_us
+from specnet.export import cumulative_us, last_exit_graph, last_exit_us
 from specnet.export.exit_graphs import exit_graphs
-from specnet.export.latency import ExitChain
+from specnet.export.latency import ExitChain, open_session
 from specnet.nn import SpecNet, create_model, list_models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -52,6 +52,29 @@ def test_time_adds_up_from_exit_to_exit(name: str) -> None:
     assert len(times) == network.n_exits
     assert times == sorted(times)
     assert times[0] > 0
+
+
+@pytest.mark.parametrize(("name", "changes"), CASES)
+def test_the_last_exit_alone_says_the_same(name: str, changes: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    network = create_model(name, n_points=100, n_classes=4, **changes)
+    randomise(network)  # type: ignore[arg-type]
+    spectra = random_spectra(3, 100)
+    with torch.no_grad():
+        expected = network(spectra).logits[-1].numpy()
+    session = open_session(last_exit_graph(network))
+    assert [(value.name, value.shape[1:]) for value in session.get_inputs()] == [("features", [100, 1])]
+    assert [(value.name, value.shape[1:]) for value in session.get_outputs()] == [("logits", [4])]
+    (found,) = session.run(None, {"features": spectra[:, 0, :, None].numpy()})
+    np.testing.assert_allclose(found, expected, atol=1e-4 * max(1.0, float(np.abs(expected).max())))
+
+
+def test_without_early_exits_a_network_is_faster_than_with_them() -> None:
+    """Compared by what is computed: the shallow heads are not in the graph."""
+    network = create_model("tiny", n_points=400, n_classes=30)
+    alone, whole = len(last_exit_graph(network)), sum(len(graph) for graph in exit_graphs(network))
+    assert alone < 0.8 * whole
+    assert last_exit_us(network, random_spectra(2, 400)[:, 0].numpy()) > 0
 
 
 def test_networks_without_an_onnx_form_are_named() -> None:
