@@ -38,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", default="tiny", metavar="NAME", help="size of the networks (default: tiny)")
     parser.add_argument("--epochs", type=int, metavar="N", help="of the networks (default: as the recipe says)")
     parser.add_argument(
+        "--augmentation", metavar="NAME", help="of all networks alike (default: as the recipe says, by pilots)"
+    )
+    parser.add_argument(
         "--refit", action="store_true", help="fit baselines again on training and calibration part after choosing"
     )
     parser.add_argument(
@@ -75,6 +78,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "seeds": list(plan.seeds),
         "folds": list(plan.folds),
         "preset": plan.base.preset,
+        "augmentation": plan.base.augmentation,
         "refit": plan.refit,
         **comparison.to_dict(),
     }
@@ -94,7 +98,8 @@ def _plan(args: argparse.Namespace) -> Plan:
     from specnet.evaluation.comparison import Plan, default_folds, default_methods
     from specnet.training import TrainConfig
 
-    given = {} if args.epochs is None else {"epochs": args.epochs}
+    options = {"epochs": args.epochs, "augmentation": args.augmentation}
+    given = {name: value for name, value in options.items() if value is not None}
     methods = default_methods() if args.methods is None else [name.strip() for name in args.methods.split(",")]
     folds: tuple[int | None, ...] = (None,)
     if args.folds == "auto":

@@ -44,7 +44,7 @@ _PLAIN: dict[str, Any] = {
 }
 
 RECIPES: dict[str, Recipe] = {
-    "specnet": Recipe("the default: position-adaptive, self-distilled, exits added to the linear exit 0"),
+    "specnet": Recipe("the default: position-adaptive depth, a linear exit 0, exits added to it where pilots say so"),
     "static": Recipe(
         "the same network at full depth with a single exit, the last", {**_PLAIN, "phases": "last_exit"}, static=True
     ),
@@ -85,26 +85,21 @@ RECIPES: dict[str, Recipe] = {
     ),
     "dense": Recipe(
         "the default without adaptive depth",
-        {"adaptivity": "none", "losses": ("cross_entropy", "self_distillation")},
+        {"adaptivity": "none", "losses": ("cross_entropy",)},
     ),
     "sample": Recipe("the default with one depth a spectrum", {"adaptivity": "sample"}),
     "ponder": Recipe(
         "the default with halting mass and a ponder cost",
         {
             "adaptivity": "ponder",
-            "losses": ("cross_entropy", "self_distillation", "compute_budget", "ponder_cost", "contiguity"),
+            "losses": ("cross_entropy", "compute_budget", "ponder_cost", "contiguity"),
         },
     ),
     "contiguous": Recipe(
         "the default with distillation from the dense network and a price on scattered positions",
         {
-            "losses": (
-                "cross_entropy",
-                "self_distillation",
-                "dense_distillation",
-                "compute_budget",
-                "contiguity",
-            )
+            "losses": ("cross_entropy", "dense_distillation", "compute_budget", "contiguity"),
+            "distillation": 0.3,
         },
     ),
     "resnet1d": Recipe(

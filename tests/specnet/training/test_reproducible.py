@@ -112,7 +112,7 @@ def test_a_run_killed_between_its_last_two_steps_is_finished(
     ("changes", "message"),
     [
         ({"epochs": 9}, "epochs was 4, is now 9"),
-        ({"active_target": 0.5}, "active_target was 0.35, is now 0.5"),
+        ({"active_target": 0.6}, "active_target was 0.5, is now 0.6"),
         ({"preset": "tiny"}, "preset was nano, is now tiny"),
         ({"seed": 1}, "seed was 3, is now 1"),
         ({"adaptivity": "none"}, "adaptivity was gate, is now none"),
