@@ -129,6 +129,22 @@ class Run:
             When the file does not fit the run; `AxisError` when its axis does not cover the model's.
         """
         intensity, labels, axis = self.read_part(data, holdout)
+        return self.judge(intensity, labels, axis, progress)
+
+    def judge(
+        self,
+        intensity: NDArray[Any],
+        labels: NDArray[np.int64],
+        axis: SpectralAxis,
+        progress: Progress = lambda n: None,
+    ) -> CachedRun:
+        """Preprocess spectra ``(n, points)`` on their axis and run all exits on them.
+
+        Raises
+        ------
+        AxisError
+            When the axis does not cover the model's.
+        """
         spectra = self.pipeline.bind(axis)(intensity)
         logits, depths = [], []
         self.network.eval()

@@ -7,6 +7,7 @@ from specnet.evaluation.plots.comparison import plot_comparison
 from specnet.evaluation.plots.confusion import plot_confusion
 from specnet.evaluation.plots.depth_map import plot_depth_maps
 from specnet.evaluation.plots.exit_shares import plot_exit_shares
+from specnet.evaluation.plots.rejection import plot_rejection
 from specnet.evaluation.plots.reliability_diagram import plot_reliability
 from specnet.evaluation.plots.saliency import plot_saliency
 
@@ -16,6 +17,7 @@ __all__ = [
     "plot_confusion",
     "plot_depth_maps",
     "plot_exit_shares",
+    "plot_rejection",
     "plot_reliability",
     "plot_saliency",
 ]
