@@ -41,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--augmentation", metavar="NAME", help="of all networks alike (default: as the recipe says, by pilots)"
     )
     parser.add_argument(
+        "--active-target", type=float, metavar="SHARE", help="of the units' MACs in adaptive networks (default: 0.5)"
+    )
+    parser.add_argument("--backbone", metavar="FILE", help="pretrained weights that all networks start from")
+    parser.add_argument(
         "--refit", action="store_true", help="fit baselines again on training and calibration part after choosing"
     )
     parser.add_argument(
@@ -79,6 +83,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "folds": list(plan.folds),
         "preset": plan.base.preset,
         "augmentation": plan.base.augmentation,
+        "active_target": plan.base.active_target,
+        "backbone": Path(plan.base.backbone).name,
         "refit": plan.refit,
         **comparison.to_dict(),
     }
@@ -98,7 +104,7 @@ def _plan(args: argparse.Namespace) -> Plan:
     from specnet.evaluation.comparison import Plan, default_folds, default_methods
     from specnet.training import TrainConfig
 
-    options = {"epochs": args.epochs, "augmentation": args.augmentation}
+    options = {name: getattr(args, name) for name in ("epochs", "augmentation", "active_target", "backbone")}
     given = {name: value for name, value in options.items() if value is not None}
     methods = default_methods() if args.methods is None else [name.strip() for name in args.methods.split(",")]
     folds: tuple[int | None, ...] = (None,)

@@ -32,7 +32,7 @@ PRETRAINING: dict[str, Any] = {
     "preprocessing": "snv",
     "adaptivity": "none",
     "additive": False,
-    "losses": ("cross_entropy", "self_distillation"),
+    "losses": ("cross_entropy",),
     "phases": "joint",
     "augmentation": "strong",
 }
