@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="labelled spectra of many substances, such as `specnet simulate CORPUS.h5 --preset random` writes",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors file of the backbone")
-    parser.add_argument("--preset", metavar="NAME", help="nano, tiny, small or base (default: tiny)")
+    parser.add_argument("--preset", metavar="NAME", help="nano, tiny, peaks, small or base (default: tiny)")
     parser.add_argument(
         "--epochs", type=int, metavar="N", help="passes over the corpus (default: 1500 steps, at least 20)"
     )

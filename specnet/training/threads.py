@@ -8,7 +8,7 @@ import torch
 
 from specnet.errors import ConfigurationError
 
-SINGLE = ("nano", "tiny")
+SINGLE = ("nano", "tiny", "peaks")
 """Presets whose layers are too small to share: a second thread gains a third on an idle machine, and where another
 process wants the core as well, threads that wait for each other made a step fifty times slower (measured, 2 cores)."""
 
