@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_network(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--preset", metavar="NAME", help="nano, tiny, peaks, small, base, resnet1d or msdnet1d (default: tiny)")
+    group.add_argument(
+        "--preset", metavar="NAME", help="nano, tiny, peaks, small, base, resnet1d or msdnet1d (default: tiny)"
+    )
     group.add_argument("--block", metavar="NAME", help="residual unit: plain, depthwise or ghost (default: depthwise)")
     group.add_argument("--head", metavar="NAME", help="exit head: binned, full or pooled (default: binned)")
     group.add_argument(

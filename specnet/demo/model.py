@@ -21,7 +21,9 @@ from specnet.files import write_json
 from specnet.packing import pack
 from specnet.training import Run, TrainConfig, load_run, train, use_threads
 
-RECIPE = TrainConfig(preset="tiny", preprocessing="raman", augmentation="light", additive=False, epochs=20)
+RECIPE = TrainConfig(
+    preset="peaks", active_target=0.3, preprocessing="raman", augmentation="light", additive=False, epochs=20
+)
 RECIPE_FILE = "recipe.json"
 SPLIT = 1
 """The device runs exit 0 and stage 1 with exit 1; the gateway runs stages 2 to 4."""
