@@ -21,7 +21,7 @@ def resnet1d_graphs(network: ResNet1d) -> list[bytes]:
     """Export a static residual network as its one graph: ``features (n, L, 1)`` in, ``logits`` out."""
     config = network.config
     graph = GraphBuilder("resnet1d")
-    x = _convolution(graph, network.stem, graph.reshape("features", [0, 1, config.n_points]))
+    x = _convolution(graph, network.stem, graph.reshape("features", [0, 1, 1, config.n_points]))
     for index in range(len(network.blocks)):
         block = network.block(index)
         carried = x if block.shortcut is None else _convolution(graph, block.shortcut, x)
@@ -35,7 +35,7 @@ def msdnet1d_graphs(network: MSDNet1d) -> list[bytes]:
     """Export a multi-scale network, one graph an exit.
 
     The first takes the spectrum ``features (n, L, 1)``. Graph k hands on the dense features of scale s as ``next-s``
-    ``(n, C, P)``, which graph k + 1 takes as ``features-s``; the finest scale's are ``next`` and ``features``.
+    ``(n, C, 1, P)``, which graph k + 1 takes as ``features-s``; the finest scale's are ``next`` and ``features``.
     """
     return [_msdnet1d_graph(network, index) for index in range(network.n_exits)]
 
@@ -44,11 +44,11 @@ def _msdnet1d_graph(network: MSDNet1d, index: int) -> bytes:
     config = network.config
     graph = GraphBuilder(f"msdnet1d-{index}")
     if index == 0:
-        features, spectrum = [], graph.reshape("features", [0, 1, config.n_points])
+        features, spectrum = [], graph.reshape("features", [0, 1, 1, config.n_points])
         for layer in network.first_layers():
             spectrum = _convolution(graph, layer, spectrum)
             features.append(spectrum)
-        entering = {"features": (config.n_points, 1)}
+        entering: dict[str, tuple[int, ...]] = {"features": (config.n_points, 1)}
     else:
         entering = {_scaled("features", s): shape for s, shape in enumerate(_shapes(network, index - 1))}
         features = list(entering)
@@ -66,12 +66,12 @@ def _msdnet1d_graph(network: MSDNet1d, index: int) -> bytes:
     return graph.build(first, dict(outputs), more_inputs=dict(entering))
 
 
-def _shapes(network: MSDNet1d, index: int) -> list[tuple[int, int]]:
-    """Shape ``(C, P)`` of every scale's dense features at an exit."""
+def _shapes(network: MSDNet1d, index: int) -> list[tuple[int, ...]]:
+    """Shape ``(C, 1, P)`` of every scale's dense features at an exit."""
     config = network.config
     behind = range(config.scales - 1, -1, -1)
     layers = [max(0, config.steps[index] - late) for late in behind]
-    return [(config.dense_channels(s, layers[s]), positions) for s, positions in enumerate(config.positions)]
+    return [(config.dense_channels(s, layers[s]), 1, positions) for s, positions in enumerate(config.positions)]
 
 
 def _scaled(name: str, scale: int) -> str:
@@ -80,7 +80,7 @@ def _scaled(name: str, scale: int) -> str:
 
 def _dense_head(graph: GraphBuilder, head: DenseHead, x: str) -> None:
     reduced = _chain(graph, head.reduce, x)
-    pooled = graph.node("AveragePool", reduced, kernel_shape=[head.pool], strides=[head.pool])
+    pooled = graph.node("AveragePool", reduced, kernel_shape=[1, head.pool], strides=[1, head.pool])
     _classify(graph, head.classify, graph.node("Flatten", pooled))
 
 
@@ -93,8 +93,7 @@ def _chain(graph: GraphBuilder, layers: nn.Sequential, x: str) -> str:
 def _convolution(graph: GraphBuilder, layer: ConvNorm, x: str) -> str:
     weight, bias = fold(layer.conv, layer.norm)
     pad = weight.shape[2] // 2
-    strides, pads = [layer.stride], [pad, pad]
-    filtered = graph.node("Conv", x, graph.constant(weight), graph.constant(bias), strides=strides, pads=pads)
+    filtered = graph.convolution(x, weight, bias, stride=layer.stride, pads=(pad, pad))
     return graph.node("Relu", filtered) if layer.activate else filtered
 
 

@@ -65,17 +65,19 @@ def _stage_segment(network: SpecNet, index: int) -> Segment:
         input_shape = (config.positions[index - 2], config.widths[index - 2])
         entry_positions = input_shape[0]
     graph = GraphBuilder(f"segment-{index}")
-    x = _stem(graph, network) if index == 1 else "features"
-    rows = _merge(graph, stage, x, entry_positions)
+    image = _stem(graph, network) if index == 1 else graph.image("features")
+    entry = _merge(graph, stage, image, entry_positions)
     outputs: dict[str, tuple[int, Sequence[int]]] = {"logits": (TensorProto.FLOAT, [config.n_classes])}
     if not last:
         outputs["next"] = (TensorProto.FLOAT, [positions, width])
     if stage.halting is None:
-        x = emit_all_units(graph, stage, rows, positions, "" if last else "next")
+        features = emit_all_units(graph, stage, entry)
     else:
-        x = emit_adaptive_units(graph, stage, rows, positions, "" if last else "next")
+        features = emit_adaptive_units(graph, stage, entry, positions)
         outputs["depth"] = (TensorProto.UINT8, [positions])
-    emit_head(network.head(index), graph, x)
+    emit_head(network.head(index), graph, features)
+    if not last:
+        graph.channels_last(features, output="next")
     units = len(stage.units)
     fixed = network.fixed_macs()[index]
     if stage.halting is None:  # without halting every position runs every unit: no depth is reported
@@ -95,21 +97,11 @@ def _stem(graph: GraphBuilder, network: SpecNet) -> str:
     config = network.config
     weight, bias = fold(network.stem, network.stem_norm)
     pad = config.stem_kernel // 2
-    filtered = graph.node(
-        "Conv",
-        graph.reshape("features", [0, 1, config.n_points]),
-        graph.constant(weight),
-        graph.constant(bias),
-        strides=[config.stem_stride],
-        pads=[pad, pad],
-    )
-    return graph.transpose(graph.node("Relu", filtered))
+    spectrum = graph.reshape("features", [0, 1, 1, config.n_points])
+    return graph.node("Relu", graph.convolution(spectrum, weight, bias, stride=config.stem_stride, pads=(pad, pad)))
 
 
-def _merge(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, positions: int) -> str:
-    """Join pairs of positions, giving rows ``(n P, C)``: a stride-2 convolution of 2 taps is one matrix product."""
+def _merge(graph: GraphBuilder, stage: PositionAdaptiveStage, image: str, positions: int) -> str:
+    """Join pairs of positions; an odd one out is paired with zeros."""
     weight, bias = fold(stage.merge, stage.merge_norm)
-    out_channels, in_channels, _ = weight.shape
-    pairs = graph.reshape(graph.pad_positions(x, 0, positions % 2), [-1, 2 * in_channels])
-    matrix = graph.constant(weight.transpose(2, 1, 0).reshape(2 * in_channels, out_channels))
-    return graph.node("Relu", graph.node("Gemm", pairs, matrix, graph.constant(bias)))
+    return graph.node("Relu", graph.convolution(image, weight, bias, stride=2, pads=(0, positions % 2)))

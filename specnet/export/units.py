@@ -14,56 +14,40 @@ from specnet.nn.blocks import Block
 from specnet.nn.stage import PositionAdaptiveStage
 
 
-def emit_all_units(graph: GraphBuilder, stage: PositionAdaptiveStage, rows: str, positions: int, out: str) -> str:
-    """Write the units of a stage without halting; parameters and result as in `emit_adaptive_units`."""
-    units = [*_open_units(stage), *(stage.unit(index) for index in range(len(stage.units)))]
-    x = graph.reshape(rows, [-1, positions, stage.merge.out_channels], output="" if units else out)
-    for index, unit in enumerate(units):
-        x = graph.node("Add", x, dense_branch(graph, unit, x), output=out if index == len(units) - 1 else "")
-    return x
+def emit_all_units(graph: GraphBuilder, stage: PositionAdaptiveStage, image: str) -> str:
+    """Write the units of a stage without halting on features ``(n, C, 1, P)``."""
+    for unit in [*_open_units(stage), *(stage.unit(index) for index in range(len(stage.units)))]:
+        image = graph.node("Add", image, dense_branch(graph, unit, image))
+    return image
 
 
-def emit_adaptive_units(graph: GraphBuilder, stage: PositionAdaptiveStage, rows: str, positions: int, out: str) -> str:
-    """Write the units of a stage with halting, and its output ``depth``.
-
-    Parameters
-    ----------
-    rows
-        Features ``(n P, C)`` at the entry of the units.
-    out
-        Name for the result, empty for any.
-
-    Returns
-    -------
-    str
-        Features ``(n, P, C)``.
-    """
+def emit_adaptive_units(graph: GraphBuilder, stage: PositionAdaptiveStage, image: str, positions: int) -> str:
+    """Write the units of a stage with halting on features ``(n, C, 1, P)``, and its output ``depth``."""
     assert stage.halting is not None
-    gates = emit_gates(stage.halting, graph, rows, positions)
-    features = graph.reshape(rows, [-1, positions, stage.merge.out_channels])
-    for unit in _open_units(stage):
-        features = graph.node("Add", features, dense_branch(graph, unit, features))
+    entry = graph.channels_last(image)
+    gates = emit_gates(stage.halting, graph, graph.reshape(entry, [-1, stage.merge.out_channels]), positions)
+    opened = _open_units(stage)
+    for unit in opened:
+        image = graph.node("Add", image, dense_branch(graph, unit, image))
     if gates.whole_spectra:
-        return _spectra(graph, stage, features, gates, positions, out)
-    return _positions(graph, stage, features, gates, positions, out)
+        return _spectra(graph, stage, image, gates, positions)
+    rows = graph.channels_last(image) if opened else entry
+    return graph.image(_positions(graph, stage, rows, gates, positions))
 
 
-def _spectra(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, gates: Gates, positions: int, out: str) -> str:
+def _spectra(graph: GraphBuilder, stage: PositionAdaptiveStage, image: str, gates: Gates, positions: int) -> str:
     """Units on whole spectra, in their dense form: the batch holds only those spectra that run."""
     everywhere = graph.node("Expand", graph.reshape(gates.depth, [-1, 1]), graph.integers([1, positions]))
     graph.node("Cast", everywhere, output="depth", to=TensorProto.UINT8)
     for index in range(len(stage.units)):
         active = _active(graph, gates.depth, index)  # (m, 1)
-        chosen = graph.node("GatherND", x, active)
-        branch = dense_branch(graph, stage.unit(index), chosen)
-        x = graph.node("ScatterND", x, active, branch, reduction="add", output=_last(stage, index, out))
-    return x
+        branch = dense_branch(graph, stage.unit(index), graph.node("GatherND", image, active))
+        image = graph.node("ScatterND", image, active, branch, reduction="add")
+    return image
 
 
-def _positions(
-    graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, gates: Gates, positions: int, out: str
-) -> str:
-    """Units on rows with their windows.
+def _positions(graph: GraphBuilder, stage: PositionAdaptiveStage, x: str, gates: Gates, positions: int) -> str:
+    """Units on rows with their windows, from features ``(n, P, C)`` to such.
 
     Zeros around each spectrum, which never run, make a window the same k consecutive rows everywhere; they are put
     there once and stay through all units.
@@ -87,7 +71,7 @@ def _positions(
         state = graph.node("ScatterND", state, active, branch, reduction="add")
     padded = graph.reshape(state, [-1, positions + 2 * pad, channels])
     bounds = [graph.integers([bound]) for bound in (pad, pad + positions, 1)]
-    return graph.node("Slice", padded, *bounds, output=out)
+    return graph.node("Slice", padded, *bounds)
 
 
 def _open_units(stage: PositionAdaptiveStage) -> list[Block]:
@@ -97,7 +81,3 @@ def _open_units(stage: PositionAdaptiveStage) -> list[Block]:
 def _active(graph: GraphBuilder, depth: str, index: int) -> str:
     """Write the indices ``(m, 1)`` of what runs unit `index`, from depths in one dimension."""
     return graph.reshape(graph.node("NonZero", graph.node("Greater", depth, graph.integers(index))), [-1, 1])
-
-
-def _last(stage: PositionAdaptiveStage, index: int, out: str) -> str:
-    return out if index == len(stage.units) - 1 else ""

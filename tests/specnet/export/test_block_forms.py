@@ -29,7 +29,7 @@ def _block(name: str, shape: tuple[int, int, int]) -> Block:
 
 def _dense_graph(block: Block) -> bytes:
     graph = GraphBuilder("dense")
-    graph.node("Identity", dense_branch(graph, block, "features"), output="branch")
+    graph.channels_last(dense_branch(graph, block, graph.image("features")), output="branch")
     return graph.build((P, block.channels), {"branch": (TensorProto.FLOAT, [P, block.channels])})
 
 

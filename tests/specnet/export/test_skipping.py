@@ -42,7 +42,7 @@ class Execution:
     def gathered(self) -> list[int]:
         """Rows or spectra that each unit was given."""
         taken = [node for node in self.nodes if node.op_type in ("Gather", "GatherND")]
-        return [len(self.values[node.output[0]]) for node in taken if self.values[node.output[0]].ndim == 3]
+        return [len(self.values[node.output[0]]) for node in taken if self.values[node.output[0]].ndim >= 3]
 
     @property
     def macs(self) -> int:
@@ -55,7 +55,7 @@ class Execution:
             return size * (self.weights[node.input[0]][1] if scores else self.weights[node.input[1]][0])
         if node.op_type == "Conv":
             return size * int(np.prod(self.weights[node.input[1]][1:]))
-        if node.op_type == "Mul" and len(self.weights.get(node.input[1], [])) == 2:
+        if node.op_type == "Mul" and len(self.weights.get(node.input[1], [])) >= 2:
             return size  # windows times the taps of a depthwise filter; features times scales
         if node.op_type == "ReduceMean":
             return self.values[node.input[0]].size
