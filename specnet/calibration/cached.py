@@ -83,3 +83,10 @@ class CachedLogits:
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Keep some of the spectra, rows ``(m,)``."""
         return type(self)(self.logits[:, rows], self.labels[rows], self.macs[:, rows], self.static_macs)
+
+    def without_first_exit(self) -> Self:
+        """Leave exit 0 out, whose cost is the same for every spectrum."""
+        if self.n_exits < 2:
+            raise ModelError("a network with one exit has none besides the first")
+        spared = int(self.macs[0, 0])
+        return type(self)(self.logits[1:], self.labels, self.macs[1:] - spared, self.static_macs - spared)

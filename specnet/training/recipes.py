@@ -25,11 +25,14 @@ class Recipe:
         Fields of `TrainConfig`.
     static
         Whether it is judged at its last exit, at its full cost, instead of at an operating point.
+    linear_exit
+        Whether it is judged with its linear exit 0; published early-exit networks have none.
     """
 
     text: str
     changes: dict[str, Any] = field(default_factory=dict)
     static: bool = False
+    linear_exit: bool = True
 
     def config(self, base: TrainConfig) -> TrainConfig:
         """Recipe on top of another configuration."""
@@ -49,8 +52,9 @@ RECIPES: dict[str, Recipe] = {
         "the same network at full depth with a single exit, the last", {**_PLAIN, "phases": "last_exit"}, static=True
     ),
     "pooled": Recipe(
-        "equal-weight joint training of exits with globally pooled heads: a plain early-exit network",
+        "equal-weight joint training of exits with globally pooled heads: a plain early-exit network, without exit 0",
         {**_PLAIN, "head": "pooled"},
+        linear_exit=False,
     ),
     "joint": Recipe("equal-weight joint training with heads that keep positions", dict(_PLAIN)),
     "distilled": Recipe(

@@ -74,8 +74,10 @@ def test_torch_onnx_runtime_predictor_and_device_agree_on_every_class(trained: T
     found, depths = predictor.segments.run_all(spectra)
     np.testing.assert_allclose(found, expected, atol=manifest.selftest_tolerance)
     for depth, ours in zip(depths[1:], outputs.depths, strict=True):
-        assert depth is not None
-        np.testing.assert_array_equal(depth, ours.numpy())
+        if depth is None:  # a settled stage has no gates left
+            assert not ours.any()
+        else:
+            np.testing.assert_array_equal(depth, ours.numpy())
 
     # softened, because an exit that is certain of every spectrum has no median to divide them at
     middle = ExitPolicy(temperatures=(50.0,) * 4, thresholds=(NEVER,) * 4)

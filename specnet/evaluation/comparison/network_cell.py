@@ -33,24 +33,30 @@ def network_result(task: Task) -> dict[str, Any]:
     SpecnetError
         When data and recipe do not fit.
     """
+    recipe = find_recipe(task.method)
     run = _trained(task, network_config(task.method, task.config))
     held = run.cache(task.data, Holdout.CALIBRATION).logits
     test = run.cache(task.data, Holdout.TEST)
+    judged, times = test.logits, run.measure_us(spectra=test.spectra[:TIMED_SPECTRA])
+    depth = DepthMaps(test.depths, test.units) if test.units else None
+    if not recipe.linear_exit and run.network.exit0 is not None:
+        held, judged, depth = held.without_first_exit(), judged.without_first_exit(), None
+        times = [us - times[0] for us in times[1:]]
     calibration = calibrate(held, additive=run.additive)
-    calibration.write(run.calibration_path)
-    times = run.measure_us(spectra=test.spectra[:TIMED_SPECTRA])
+    if held.n_exits == run.network.n_exits:
+        calibration.write(run.calibration_path)
     report = evaluate(
-        test.logits,
+        judged,
         calibration,
         held,
         classes=run.classes,
         split_by=run.split_by,
-        depth=DepthMaps(test.depths, test.units) if test.units else None,
+        depth=depth,
         cumulative_us=times,
     )
     write_json(run.path / "evaluation.json", report)
     rows, curve = network_rows(report, times), budget_curve(report, times)
-    if find_recipe(task.method).static:  # deployed without early exits, so it does not pay for them
+    if recipe.static:  # deployed without early exits, so it does not pay for them
         last, us = rows[-1], last_exit_us(run.network, test.spectra[:TIMED_SPECTRA])
         rows, curve = [{**last, "macs": last["macs"] - shallow_exit_macs(run.network), "us": us}], []
     return {

@@ -45,3 +45,13 @@ def test_what_does_not_fit_together_is_refused(changes: dict[str, Any], message:
     CachedLogits(**VALID)
     with pytest.raises(ModelError, match=message):
         CachedLogits(**(VALID | changes))
+
+
+def test_without_exit_0_nobody_pays_for_it() -> None:
+    cached = make_cached(seed=0, n=7, n_classes=5)
+    rest = cached.without_first_exit()
+    np.testing.assert_array_equal(rest.logits, cached.logits[1:])
+    np.testing.assert_array_equal(rest.macs, cached.macs[1:] - cached.macs[0])
+    assert rest.static_macs == cached.static_macs - cached.macs[0, 0]
+    with pytest.raises(ModelError, match="one exit"):
+        CachedLogits(LOGITS[:1], VALID["labels"], VALID["macs"][:1], 10).without_first_exit()

@@ -198,3 +198,18 @@ def test_mistakes_are_told_in_one_line(spectra_file, tmp_path, words, text):
     assert called.code == 2
     assert text in called.err.splitlines()[-1]
     assert not np.any([path.suffix == ".json" for path in tmp_path.iterdir()])
+
+
+def test_a_plain_early_exit_network_is_judged_without_exit_0_and_a_static_one_without_any_but_the_last(
+    spectra_file, tmp_path
+):
+    words = ("--methods", "pooled,static", "--seeds", "0", "--preset", "nano", "--epochs", "1")
+    called = bench(spectra_file, tmp_path / "out", *words, "--augmentation", "none", "--json")
+    assert called.code == 0, called.err
+    pooled, static = (json.loads(path.read_text()) for path in sorted((tmp_path / "out" / "cells").glob("*.json")))
+    exits = pooled["detail"]["report"]["exits"]
+    assert len(exits) == len(pooled["detail"]["cumulative_us"]) == 3  # of the four that the network has
+    assert "worth" not in pooled["rows"][0]
+    assert [row["variant"] for row in static["rows"]] == ["last exit"]
+    # the whole network from one graph: the heads on the way and exit 0 are neither counted nor timed
+    assert static["rows"][0]["macs"] < static["detail"]["report"]["static_macs"]
