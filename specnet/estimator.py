@@ -33,6 +33,7 @@ from specnet.preprocessing import Pipeline, Resample, fit_pipeline, suitable_pip
 from specnet.spectra import Quantity, SpectralAxis
 from specnet.training.building import build_network
 from specnet.training.config import AUTO, TrainConfig
+from specnet.training.determinism import deterministic
 from specnet.training.linear import LinearChoice, choose_linear
 from specnet.training.loop import train_network
 from specnet.training.pilots import USUAL, choose_recipe
@@ -380,11 +381,6 @@ def _group_numbers(groups: ArrayLike, n_spectra: int) -> NDArray[np.int64]:
 @contextmanager
 def _own_randomness(seed: int) -> Iterator[None]:
     """Seed torch and make it deterministic; the caller's state is restored."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), deterministic():
         torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(deterministic)
+        yield

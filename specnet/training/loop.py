@@ -16,6 +16,7 @@ from specnet.nn.protocol import ExitNetwork
 from specnet.training.augmentation import create_augmentation
 from specnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from specnet.training.config import TrainConfig
+from specnet.training.determinism import deterministic
 from specnet.training.distributed import CPU, Processes, current_processes
 from specnet.training.losses import LOSSES, Context, active_share
 from specnet.training.offsets import WithOffsets
@@ -84,7 +85,8 @@ def train_network(
     while progress.epoch < config.epochs:
         stretch = next(one for one in plan if progress.epoch < one.end)
         teacher.watch(module, stretch, progress.epoch)
-        values = _train_epoch(network, items, config, optimiser, progress.epoch, stretch, teacher, processes)
+        with deterministic():
+            values = _train_epoch(network, items, config, optimiser, progress.epoch, stretch, teacher, processes)
         progress.epoch += 1
         progress.history.append(values)
         if checkpoint is not None and processes.is_main:

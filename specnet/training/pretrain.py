@@ -119,7 +119,6 @@ def pretrain(
         config = config.for_spectra(len(learnt))
         bound = pipeline_preset(config.preprocessing, axis).bind(axis)
     digest = file_sha256(corpus)
-    torch.use_deterministic_algorithms(True)
     torch.manual_seed(config.seed)
     options = config.network_options
     network = create_model(config.preset, n_points=bound.axis.n_points, n_classes=n_classes, **options)

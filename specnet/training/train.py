@@ -87,7 +87,6 @@ def train(
     )
     stage(f"preprocessing {len(rows)} training spectra")
     dataset = SpectraDataset(data, rows, transform=prepared.bound)
-    torch.use_deterministic_algorithms(True)
 
     def build(recipe: TrainConfig) -> ExitNetwork:
         torch.manual_seed(recipe.seed)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from specnet.datasets import write_spectra
 from specnet.datasets.simulation import PRESETS, simulate
@@ -22,12 +20,3 @@ def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 simulated Raman spectra of 6 minerals on 200 points, with a grouped split."""
     config = replace(PRESETS["easy"], n_classes=CLASSES, n_points=POINTS, spectra_per_class=SPECTRA_PER_CLASS)
     return write_spectra(tmp_path_factory.mktemp("data") / "minerals.h5", simulate(config))
-
-
-@pytest.fixture
-def deterministic() -> Iterator[None]:
-    """What `train` asks of torch, for tests that train networks directly."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(before)

@@ -21,7 +21,7 @@ from specnet.training import TrainConfig, pilots, train
 from specnet.training.config import AUTO
 from specnet.training.pilots import Choice, choose_recipe, read_choice
 
-pytestmark = pytest.mark.usefixtures("one_thread", "deterministic")
+pytestmark = pytest.mark.usefixtures("one_thread")
 POINTS = 64
 CONFIG = TrainConfig(preset="nano", epochs=20, batch_size=8, augmentation=AUTO, additive=False, learning_rate=1e-2)
 

@@ -258,3 +258,9 @@ def test_the_compute_target_is_met(small_file: Path, tmp_path: Path) -> None:
     share = float((cached.logits.macs[-1] - sum(run.network.fixed_macs())).mean()) / full
     assert share == pytest.approx(0.5, abs=0.1)
     assert (cached.logits.logits.argmax(axis=2) == cached.logits.labels).mean(axis=1).min() > 0.9
+
+
+def test_the_callers_choice_of_algorithms_is_left_as_it_was(small_file: Path, tmp_path: Path) -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    train(small_file, tmp_path / "run", TrainConfig(preset="nano", epochs=1, preprocessing="snv", augmentation="none"))
+    assert torch.are_deterministic_algorithms_enabled() == before

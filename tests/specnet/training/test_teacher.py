@@ -18,7 +18,7 @@ from specnet.training.checkpoint import check_checkpoint
 from specnet.training.phases import stretches
 from specnet.training.teacher import Teacher
 
-pytestmark = pytest.mark.usefixtures("one_thread", "deterministic")
+pytestmark = pytest.mark.usefixtures("one_thread")
 POINTS = 64
 EPOCHS = 5
 CONFIG = TrainConfig(
