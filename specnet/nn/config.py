@@ -187,7 +187,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {"stem_channels": 16, "widths": (28, 44, 64, 96), "units": (1, 2, 3, 3), "head_channels": 16},
     "base": {"stem_channels": 24, "widths": (48, 72, 112, 192), "units": (2, 3, 4, 4), "head_channels": 24},
 }
-"""About 15 k, 60 k, 50 k, 250 k and 1 M parameters with 30 classes and 1,000 points.
+"""About 12 k, 75 k, 65 k, 250 k and 1 M parameters with 30 classes and 1,000 points.
 
 `peaks` has the cost of `tiny` at full depth, but more units where positions are fine: there gates learn to run them on
 the peaks, where `tiny` switches whole units.

@@ -12,7 +12,7 @@ from specnet.nn import DENSE, PRESETS, NetworkConfig, SpecNet, create_model, pre
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 LENGTHS = (128, 333, 1000)
-SIZES = {"nano": 15_000, "tiny": 60_000, "small": 250_000, "base": 1_000_000}
+SIZES = {"nano": 12_000, "tiny": 75_000, "peaks": 65_000, "small": 250_000, "base": 1_000_000}
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -60,7 +60,7 @@ def test_another_length_is_refused_with_both_numbers() -> None:
 
 
 def test_unknown_presets_blocks_and_heads_are_named() -> None:
-    with pytest.raises(ModelError, match="unknown preset 'huge'; known: nano, tiny, small, base"):
+    with pytest.raises(ModelError, match="unknown preset 'huge'; known: nano, tiny, peaks, small, base"):
         create_model("huge", n_points=128, n_classes=3)
     with pytest.raises(ModelError, match="unknown block 'attention'; known: depthwise"):
         create_model("nano", n_points=128, n_classes=3, block="attention")

@@ -24,7 +24,8 @@ def network() -> SpecNet:
 
 
 def _context(network: SpecNet, progress: float = 1.0, **changes: float) -> Context:
-    return Context(network, TrainConfig(**changes), progress)  # type: ignore[arg-type]
+    """Distillation has a share, which it has not by default."""
+    return Context(network, TrainConfig(**{"distillation": 0.3, **changes}), progress)  # type: ignore[arg-type]
 
 
 def _logits(*exits: list[list[float]]) -> list[Tensor]:
