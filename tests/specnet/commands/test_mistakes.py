@@ -95,7 +95,7 @@ def test_a_text_file_is_no_hdf5_file(trained: Trained, packed: Path, text_file: 
 @pytest.mark.parametrize(
     ("option", "value", "message"),
     [
-        ("--preset", "huge", "unknown preset 'huge'; known: nano, tiny, small, base"),
+        ("--preset", "huge", "unknown preset 'huge'; known: nano, tiny, peaks, small, base"),
         ("--preprocessing", "magic", "unknown preprocessing 'magic'; known: auto, none, snv"),
         ("--augmentation", "wild", "unknown augmentation 'wild'; known: none, light, strong"),
         ("--recipe", "grandmothers", "unknown recipe 'grandmothers'; known: specnet, static"),
@@ -125,7 +125,9 @@ def test_options_of_training_out_of_range(
 
 def test_mistakes_of_pretraining(spectra_file: Path, tmp_path: Path) -> None:
     words = ("pretrain", spectra_file, "--out", tmp_path / "b.safetensors", "--epochs", 1)
-    _mistake(call(*words, "--preset", "resnet1d"), "preset 'resnet1d' has no backbone; known: nano, tiny, small, base")
+    _mistake(
+        call(*words, "--preset", "resnet1d"), "preset 'resnet1d' has no backbone; known: nano, tiny, peaks, small, base"
+    )
     _mistake(call(*words, "--seed", "-3"), "seed is -3, expected from 0")
     _mistake(call("pretrain", tmp_path / "missing.h5", "--out", tmp_path / "b.safetensors"), "missing.h5")
     _mistake(call("pretrain", spectra_file, "--out", tmp_path), "is a folder, expected the name of a file")

@@ -63,7 +63,13 @@ def test_a_training_on_another_axis_and_other_classes_starts_from_it(
     backbone: Backbone, small_file: Path, tmp_path: Path
 ) -> None:
     config = TrainConfig(
-        preset="nano", preprocessing="snv", augmentation="light", epochs=1, batch_size=32, learning_rate=1e-6
+        preset="nano",
+        preprocessing="snv",
+        augmentation="light",
+        epochs=1,
+        batch_size=32,
+        learning_rate=1e-6,
+        adaptivity="none",  # gates would be settled, and settled units have other names
     )
     run = train(small_file, tmp_path / "run", replace(config, backbone=str(backbone.path)))
     assert run.axis.n_points != backbone.n_points

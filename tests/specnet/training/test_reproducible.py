@@ -21,7 +21,7 @@ from torch.utils.data import TensorDataset
 
 from specnet.cli import main
 from specnet.errors import ConfigurationError, ModelError
-from specnet.nn import create_model
+from specnet.nn import SpecNet, create_model
 from specnet.training import TrainConfig, load_run, train, train_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -254,8 +254,16 @@ def test_the_compute_target_is_met(small_file: Path, tmp_path: Path) -> None:
     )
     run = train(small_file, tmp_path / "run", recipe)
     cached = run.cache(small_file, Holdout.TEST)
-    full = run.network.static_macs() - sum(run.network.fixed_macs())
-    share = float((cached.logits.macs[-1] - sum(run.network.fixed_macs())).mean()) / full
+    network = run.network
+    assert isinstance(network, SpecNet)
+    config, at_once = (
+        network.config,
+        [m * p for m, p in zip(network.unit_macs(), network.config.positions, strict=True)],
+    )
+    # units that were settled open always ran, those that were dropped never did
+    opened = sum(macs * units for macs, units in zip(at_once, config.open_units, strict=True))
+    full = network.static_macs() - sum(network.fixed_macs()) + opened
+    share = (float(cached.logits.macs[-1].mean()) - sum(network.fixed_macs()) + opened) / full
     assert share == pytest.approx(0.5, abs=0.1)
     assert (cached.logits.logits.argmax(axis=2) == cached.logits.labels).mean(axis=1).min() > 0.9
 

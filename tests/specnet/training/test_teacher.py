@@ -22,6 +22,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 POINTS = 64
 EPOCHS = 5
 CONFIG = TrainConfig(
+    distillation=0.3,
     preset="nano",
     epochs=EPOCHS,
     batch_size=12,
