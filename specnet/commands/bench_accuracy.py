@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specnet.commands.numbers import distinct_numbers
 from specnet.console import note, progress, say, table
-from specnet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from specnet.evaluation.comparison import Cell, Comparison, Plan, Row, Spread, Task
@@ -111,23 +111,16 @@ def _plan(args: argparse.Namespace) -> Plan:
     if args.folds == "auto":
         folds = default_folds(args.data)
     elif args.folds != "none":
-        folds = _numbers("folds", args.folds)
+        folds = distinct_numbers("folds", args.folds)
     return Plan(
         data=args.data,
         out=args.out,
         methods=tuple(methods),
-        seeds=_numbers("seeds", args.seeds),
+        seeds=distinct_numbers("seeds", args.seeds),
         folds=folds,
         base=TrainConfig(preset=args.preset, **given),
         refit=args.refit,
     )
-
-
-def _numbers(name: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigurationError(f"{name} are numbers with commas between them such as 0,1,2, got {text!r}") from None
 
 
 class _Progress:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from specnet.commands.numbers import distinct_numbers
 from specnet.console import note, say, table
 from specnet.errors import ConfigurationError
 
@@ -35,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reject-score",
         default="improbability",
-        metavar="NAME",
+        choices=("improbability", "energy"),
         help="what the rule looks at (default: improbability)",
     )
     parser.add_argument(
@@ -56,15 +58,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     DatasetError
         When the file cannot be read.
     """
+    from specnet.evaluation.comparison import Spread
     from specnet.evaluation.held_out_classes import FALSE_ALARMS, rejection_of_held_out
     from specnet.evaluation.plots import plot_rejection
     from specnet.files import write_bytes, write_json
     from specnet.training import TrainConfig
 
-    try:
-        seeds = [int(text) for text in args.seeds.split(",")]
-    except ValueError:
-        raise ConfigurationError(f"seeds are {args.seeds!r}, expected numbers separated by commas") from None
+    seeds = distinct_numbers("seeds", args.seeds)
+    if not 0 < args.false_alarm < 1:
+        raise ConfigurationError(f"--false-alarm is {args.false_alarm}, expected a share between 0 and 1")
     runs = []
     for seed in seeds:
         config = TrainConfig(preset=args.preset, epochs=args.epochs, augmentation=args.augmentation, seed=seed)
@@ -81,8 +83,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             )
         )
     aurocs = {f"auroc_{score}": [run["auroc"][score] for run in runs] for score in runs[0]["auroc"]}
+    values = {**aurocs, **{name: [run[name] for run in runs] for name in MEASURES}}
     summary = {
-        name: _spread(values) for name, values in {**aurocs, **{m: [run[m] for run in runs] for m in MEASURES}}.items()
+        name: Spread.of({(seed, None): value for seed, value in zip(seeds, found, strict=True)})
+        for name, found in values.items()
     }
     document = {
         "bench": "rejection",
@@ -90,11 +94,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "share": args.share,
         "false_alarm_asked": args.false_alarm,
         "reject_score": args.reject_score,
-        "seeds": seeds,
-        "summary": summary,
+        "seeds": list(seeds),
+        "summary": {name: asdict(spread) for name, spread in summary.items()},
         "runs": runs,
     }
-    rows = [(name, len(seeds), *(found[key] for key in ("mean", "sd", "se"))) for name, found in summary.items()]
+    rows = [(name, spread.n, spread.mean, spread.sd, spread.se) for name, spread in summary.items()]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("measure", "n", "mean", "sd", "se"), *rows])
     path = write_json(args.out / "rejection.json", document)
@@ -114,10 +118,3 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
     say(f"written to {path}, {table_path} and {figure}")
     return {**document, "json": str(path), "csv": str(table_path), "png": str(figure)}
-
-
-def _spread(values: list[float]) -> dict[str, float | None]:
-    import numpy as np
-
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return {"mean": float(np.mean(values)), "sd": sd, "se": None if sd is None else sd / len(values) ** 0.5}

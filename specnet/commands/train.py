@@ -67,7 +67,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--preprocessing",
         metavar="NAME",
-        help="a preset, such as snv, raman, derivative, compressed or absorbance (default: auto, by cross-validation)",
+        help="a preset, such as snv, raman, derivative, compressed or absorbance (default: auto, judged by exit 0)",
     )
     group.add_argument("--augmentation", metavar="NAME", help="auto, none, light or strong (default: auto, by pilots)")
     group.add_argument(
@@ -86,7 +86,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         "--active-target",
         type=float,
         metavar="S",
-        help="share of the residual units' computation that may run on average (default: 0.35)",
+        help="share of the residual units' computation that may run on average (default: 0.5)",
     )
 
 

@@ -5,7 +5,7 @@ Legend: C classes.
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,13 +20,12 @@ from specnet.datasets import Holdout, SpectraTable, read_spectra, write_spectra
 from specnet.errors import ConfigurationError, DatasetError
 from specnet.evaluation.rejection import evaluate_rejection
 from specnet.exits import REJECT_SCORES, ExitPolicy, route
-from specnet.files import write_json
-from specnet.training import TrainConfig, load_run, train
+from specnet.training import TrainConfig, trained_once
+from specnet.training.data import file_sha256
 
 FEWEST_KNOWN = 2
 FALSE_ALARMS = tuple(round(0.01 * step, 2) for step in range(101))
 """Shares of known spectra called unknown at which ROC curves are read."""
-RESULT = "rejection.json"
 Stage = Callable[[str], None]
 
 
@@ -95,7 +94,7 @@ def rejection_of_held_out(
     data
         Labelled spectra.
     folder
-        For the run, the file without the classes, and the result; what is finished there is not done again.
+        For the file without the classes, and the run; a run that is finished there is not trained again.
     config
         The recipe; its seed also draws the classes.
     share
@@ -118,49 +117,38 @@ def rejection_of_held_out(
     ConfigurationError, DatasetError, ModelError
         When data and options do not fit.
     """
-    identity = {**config.to_dict(), "share": share, "false_alarm": false_alarm, "score": score, "data": data.name}
-    if (done := _finished(folder / RESULT, identity)) is not None:
-        return done
     table = read_spectra(data)
     left_out = choose_classes(len(table.class_names), share, config.seed)
     parts = hold_out(table, left_out)
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "known.h5"
-    if not file.exists():
-        write_spectra(file, parts.known)
-    finished = (folder / "run" / "run.json").exists() and not (folder / "run" / "checkpoint.safetensors").exists()
-    run = load_run(folder / "run") if finished else train(file, folder / "run", config, resume=True, stage=stage)
+    known_file = folder / f"known-{_mark(file_sha256(data), left_out)}.h5"
+    if not known_file.exists():
+        write_spectra(known_file, parts.known)
+    run = trained_once(known_file, folder, "run", config, stage=stage)
     calibration = calibrate(
-        run.cache(file, Holdout.CALIBRATION).logits,
+        run.cache(known_file, Holdout.CALIBRATION).logits,
         additive=run.additive,
         false_alarm=false_alarm,
         reject_score=score,
     )
     calibration.write(run.calibration_path)
-    known = run.cache(file, Holdout.TEST).logits
+    known = run.cache(known_file, Holdout.TEST).logits
     strangers = parts.unknown
     nothing = np.zeros(strangers.n_spectra, dtype=np.int64)  # they have no class that the network knows
     unknown = run.judge(strangers.intensity, nothing, strangers.axis).logits
     found = evaluate_rejection(calibration.policy, known, unknown)
     answers = route(calibration.policy, known.logits)
-    document = {
-        "identity": identity,
+    return {
         **found,
         "roc": {name: _detections(calibration.policy, name, known, unknown) for name in REJECT_SCORES},
         "accuracy": float((answers.probabilities.argmax(axis=1) == known.labels).mean()),
         "left_out": [table.class_names[index] for index in left_out],
         "seed": config.seed,
     }
-    write_json(folder / RESULT, document)
-    return document
 
 
-def _finished(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
-    try:
-        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return kept if isinstance(kept, dict) and kept.get("identity") == identity else None
+def _mark(data_sha256: str, left_out: NDArray[np.int64]) -> str:
+    """Eight digits that other data, or other classes left out, do not have."""
+    return hashlib.sha256(f"{data_sha256} {left_out.tolist()}".encode()).hexdigest()[:8]
 
 
 def _detections(policy: ExitPolicy, score: str, known: CachedLogits, unknown: CachedLogits) -> list[float]:

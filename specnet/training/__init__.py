@@ -2,6 +2,7 @@
 
 from specnet.training.augmentation import AUGMENTATIONS, Augmentation, create_augmentation
 from specnet.training.config import TrainConfig
+from specnet.training.kept import trained_once
 from specnet.training.loop import train_network
 from specnet.training.losses import LOSSES, Loss, register_loss
 from specnet.training.phases import PHASES, Phase
@@ -28,5 +29,6 @@ __all__ = [
     "register_loss",
     "train",
     "train_network",
+    "trained_once",
     "use_threads",
 ]

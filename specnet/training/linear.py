@@ -43,11 +43,6 @@ class Unseen:
     spectra: NDArray[np.float32]
     labels: NDArray[np.int64]
 
-    def sample(self, most: int, seed: int) -> Unseen:
-        """At most `most` of them."""
-        rows = np.random.default_rng(seed).permutation(len(self.labels))[:most]
-        return Unseen(self.spectra[rows], self.labels[rows])
-
 
 @dataclass(frozen=True)
 class LinearChoice:
@@ -97,7 +92,6 @@ def compare_linear(
     if unseen is None:
         folds, judged = _folds(labels, groups, seed), np.arange(len(labels))
     else:
-        unseen = unseen.sample(SELECTION_SPECTRA, seed)
         judged = len(labels) + np.arange(len(unseen.labels))
         folds = [(np.arange(len(labels)), judged)]
         spectra, labels = np.concatenate([spectra, unseen.spectra]), np.concatenate([labels, unseen.labels])

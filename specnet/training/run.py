@@ -30,6 +30,8 @@ from specnet.training.data import split_file
 RUN_FORMAT = 1
 MAX_RUN_BYTES = 16 << 20
 MAX_WEIGHT_BYTES = 1 << 30
+RUN_FILE = "run.json"
+CHECKPOINT_FILE = "checkpoint.safetensors"
 BATCH = 512
 Progress = Callable[[int], None]
 
@@ -86,7 +88,7 @@ class Run:
         """Write the run; weights first, so that a ``run.json`` always has its weights."""
         write_bytes(self.path / "weights.safetensors", save_weights(self.network))
         write_json(
-            self.path / "run.json",
+            self.path / RUN_FILE,
             {
                 "format": RUN_FORMAT,
                 "classes": list(self.classes),
@@ -182,6 +184,11 @@ class Run:
         return cumulative_us(self.network, spectra, threads=threads)
 
 
+def is_finished(folder: Path) -> bool:
+    """Whether a training has ended there; with both files it was killed while its run was being written."""
+    return (folder / RUN_FILE).exists() and not (folder / CHECKPOINT_FILE).exists()
+
+
 def load_run(path: Path | str) -> Run:
     """Read a training run.
 
@@ -191,7 +198,7 @@ def load_run(path: Path | str) -> Run:
         When the folder is no finished run, damaged, or written by a newer release.
     """
     path = Path(path)
-    document = _read(path / "run.json", MAX_RUN_BYTES, path)
+    document = _read(path / RUN_FILE, MAX_RUN_BYTES, path)
     weights = _read(path / "weights.safetensors", MAX_WEIGHT_BYTES, path)
     try:
         plain = json.loads(document)
@@ -211,11 +218,11 @@ def load_run(path: Path | str) -> Run:
             provenance=plain["provenance"],
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path / 'run.json'} is damaged: {type(error).__name__} {error}") from error
+        raise ModelError(f"{path / RUN_FILE} is damaged: {type(error).__name__} {error}") from error
     except ModelError:
         raise
     except SpecnetError as error:
-        raise ModelError(f"{path / 'run.json'}: {error}") from error
+        raise ModelError(f"{path / RUN_FILE}: {error}") from error
 
 
 def _read(file: Path, limit: int, run: Path) -> bytes:

@@ -23,7 +23,7 @@ from specnet.training.distributed import current_processes
 from specnet.training.loop import Report, train_network
 from specnet.training.pilots import Choice, choose_recipe, read_choice
 from specnet.training.preparation import Preparation, prepare
-from specnet.training.run import Run
+from specnet.training.run import CHECKPOINT_FILE, Run, is_finished
 from specnet.training.settling import settle
 
 
@@ -60,10 +60,10 @@ def train(
         When data, recipe or checkpoint do not fit.
     """
     out = Path(out)
-    checkpoint = out / "checkpoint.safetensors"
+    checkpoint = out / CHECKPOINT_FILE
     if checkpoint.exists() and not resume:
         raise ModelError(f"{out} has an unfinished training; continue it with --resume or choose another folder")
-    if (out / "run.json").exists() and not checkpoint.exists():  # both: killed while the run was being finished
+    if is_finished(out):
         raise ModelError(f"{out} already has a finished run; choose another folder")
     split = split_file(data, config.seed, config.fold)
     stage(f"split: {split.origin}")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +16,7 @@ from specnet.evaluation.report import evaluate
 from specnet.export import last_exit_us
 from specnet.files import write_json
 from specnet.nn import ExitNetwork, SpecNet
-from specnet.training import Run, TrainConfig, find_recipe, load_run, train
+from specnet.training import find_recipe, trained_once
 
 OPERATING_POINT, QUARTER, LAST_EXIT = "operating point", "quarter of budget", "last exit"
 TIMED_SPECTRA = 16
@@ -34,7 +31,8 @@ def network_result(task: Task) -> dict[str, Any]:
         When data and recipe do not fit.
     """
     recipe = find_recipe(task.method)
-    run = _trained(task, network_config(task.method, task.config))
+    config = network_config(task.method, task.config)
+    run = trained_once(task.data, task.out / "runs", task.name, config, data_sha256=task.data_sha256)
     held = run.cache(task.data, Holdout.CALIBRATION).logits
     test = run.cache(task.data, Holdout.TEST)
     judged, times = test.logits, run.measure_us(spectra=test.spectra[:TIMED_SPECTRA])
@@ -118,12 +116,3 @@ def _routed(variant: str, entry: dict[str, Any], cumulative_us: Sequence[float])
 
 def _mean_us(entry: dict[str, Any], cumulative_us: Sequence[float]) -> float:
     return float(np.dot(entry["exit_shares"], cumulative_us))
-
-
-def _trained(task: Task, config: TrainConfig) -> Run:
-    """Find the finished run of this recipe on these data, or train it, going on where an interrupted training was."""
-    identity = json.dumps([config.to_dict(), task.data_sha256], sort_keys=True).encode()
-    folder: Path = task.out / "runs" / f"{task.name}-{hashlib.sha256(identity).hexdigest()[:8]}"
-    if (folder / "run.json").exists() and not (folder / "checkpoint.safetensors").exists():
-        return load_run(folder)
-    return train(task.data, folder, config, resume=True)

@@ -6,6 +6,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from specnet.cli import main
 from specnet.datasets import SpectraTable, read_spectra, write_spectra
 from specnet.datasets.simulation import PRESETS, simulate
 from specnet.errors import ConfigurationError, DatasetError
-from specnet.evaluation.held_out_classes import FALSE_ALARMS, choose_classes, hold_out
+from specnet.evaluation.held_out_classes import FALSE_ALARMS, choose_classes, hold_out, rejection_of_held_out
+from specnet.training import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CLASSES = 8
@@ -78,17 +80,47 @@ def test_unknown_minerals_are_noticed(tmp_path: Path, capsys: pytest.CaptureFixt
     assert (out / "rejection.png").stat().st_size > 5000
     with (out / "rejection.csv").open() as file:
         assert {row["measure"] for row in csv.DictReader(file)} >= {"auroc_energy", "detection", "false_alarm"}
-    known = read_spectra(out / "seed0" / "known.h5")
-    assert len(known.class_names) == CLASSES - 2  # the network has never seen the others
-    weights = out / "seed0" / "run" / "weights.safetensors"
+    (known,) = (out / "seed0").glob("known-*.h5")
+    assert len(read_spectra(known).class_names) == CLASSES - 2  # the network has never seen the others
+    (weights,) = (out / "seed0").glob("run-*/weights.safetensors")
     trained = weights.stat().st_mtime_ns
-    (out / "seed0" / "rejection.json").unlink()
     assert main(words) == 0  # goes on with what is there
     assert weights.stat().st_mtime_ns == trained
     assert json.loads(capsys.readouterr().out)["summary"] == document["summary"]
 
 
-def test_seeds_that_are_no_numbers_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_data_or_another_share_find_no_old_run(tmp_path: Path) -> None:
+    """The folder of results is the same; a run of other data or classes must not be taken for this one."""
+    data, config = tmp_path / "minerals.h5", TrainConfig(preset="nano", epochs=1, augmentation="none")
+    options: dict[str, Any] = {"false_alarm": 0.1, "score": "energy"}
+    write_spectra(data, minerals())
+    few = rejection_of_held_out(data, tmp_path / "out", config, share=0.25, **options)
+    many = rejection_of_held_out(data, tmp_path / "out", config, share=0.5, **options)
+    assert (len(few["left_out"]), len(many["left_out"])) == (2, 4)
+    write_spectra(data, minerals().select(np.arange(0, 192, 2)))
+    half = rejection_of_held_out(data, tmp_path / "out", config, share=0.25, **options)
+    assert half["n_unknown"] < few["n_unknown"]  # not the spectra of the first file
+    assert len(list((tmp_path / "out").glob("run-*/run.json"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--seeds", "0,x"), "got '0,x'"),
+        (("--seeds", "1,1"), "each number once"),
+        (("--seeds", ""), "got ''"),
+        (("--false-alarm", "1.5"), "--false-alarm is 1.5"),
+        (("--reject-score", "mood"), "invalid choice: 'mood'"),
+    ],
+)
+def test_options_are_refused_before_anything_is_trained(
+    option: tuple[str, str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = write_spectra(tmp_path / "minerals.h5", minerals())
-    assert main(["bench", "rejection", str(data), "--out", str(tmp_path / "out"), "--seeds", "0,x"]) != 0
-    assert "seeds are '0,x'" in capsys.readouterr().err
+    try:
+        code = main(["bench", "rejection", str(data), "--out", str(tmp_path / "out"), *option])
+    except SystemExit as stopped:  # argparse's own
+        code = int(str(stopped.code))
+    assert code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
