@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -41,6 +42,10 @@ class LocalAnswer:
         Input ``(positions, channels)`` of the segment after `exit_index`; None after the last one.
     state
         Running state ``(S,)`` of the exit policy.
+    active
+        Positions ``(positions,)`` at which the last segment ran an adaptive unit; None where it has none.
+    raw
+        Intensities on the axis of the bundle's training spectra, when the spectrometer has that axis; else None.
     """
 
     label: int
@@ -54,6 +59,8 @@ class LocalAnswer:
     features: Float32 | None
     state: Float32
     known: bool = True
+    active: NDArray[np.bool_] | None = None
+    raw: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,7 @@ class LocalClassifier:
         self._policy = bundle.manifest.policy
         self._pixels = pixels
         self._saturation = full_scale or None
+        self._is_source = pixels.axis == bundle.source_axis
         self._prepare = bundle.pipeline.bind(pixels.axis)
         self._segments = Segments(bundle, range(split + 1), threads=threads)
         for index, segment in enumerate(bundle.manifest.segments[: split + 1]):
@@ -127,12 +135,13 @@ class LocalClassifier:
         started = time.perf_counter()
         try:
             checked = check_intensity(counts, self._pixels.n_points, self._saturation)
-            spectrum = self._prepare(self._pixels.arrange(checked))
+            arranged = self._pixels.arrange(checked)
+            spectrum = self._prepare(arranged)
         except SpectrumError as error:
             return Rejection(str(error))
-        return self._run(spectrum, started)
+        return self._run(spectrum, arranged if self._is_source else None, started)
 
-    def _run(self, spectrum: Float32, started: float) -> LocalAnswer | Rejection:
+    def _run(self, spectrum: Float32, raw: NDArray[Any] | None, started: float) -> LocalAnswer | Rejection:
         manifest, policy = self.bundle.manifest, self._policy
         features = spectrum[np.newaxis, :, np.newaxis]
         state = policy.initial_state(1, len(manifest.classes))
@@ -162,4 +171,6 @@ class LocalClassifier:
             features=None if index == manifest.n_stages else features[0],
             state=state[0],
             known=bool(decision.known[0]),
+            active=None if output.depth is None else output.depth[0] > 0,
+            raw=raw,
         )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import zlib
+
 from device.classifier import LocalAnswer
 from device.outbox import PendingRequest
 from specnet.bundle import Bundle
-from specnet.codec import encode_features
-from specnet.wire import OffloadRequest, Provisional, Topics, encode
+from specnet.codec import RAW, EncodedFeatures, encode_features, pack_spectrum
+from specnet.wire import OffloadRequest, Provisional, Topics, pack_request
+
+WITHOUT_RAW = "float16"
+"""Codec of the preprocessed spectrum where the raw one cannot be sent."""
 
 
 class RequestMaker:
     """Encodes features with the codec that the bundle names for the split point.
+
+    A raw spectrum can be sent only by a spectrometer with the axis of the training spectra; another one sends what it
+    has preprocessed, as float16.
 
     Parameters
     ----------
@@ -27,7 +35,7 @@ class RequestMaker:
     def __init__(self, topics: Topics, boot: int, bundle: Bundle, deadline_s: float, max_bytes: int) -> None:
         self._topics = topics
         self._boot = boot
-        self._manifest = bundle.manifest
+        self._manifest, self._codecs = bundle.manifest, bundle.codecs
         self._deadline_ms = max(1, round(deadline_s * 1000))
         self._max_bytes = max_bytes
 
@@ -55,15 +63,16 @@ class RequestMaker:
             sequence=sequence,
             bundle=bundle_id,
             split=split,
-            features=encode_features(self._manifest.codecs[str(split)], answer.features),
-            state=answer.state.astype("<f4").tobytes(),
+            features=self._encode(split, answer),
+            state=self._manifest.state_layout.encode(answer.state),
+            packed_state=True,
             provisional=Provisional(
                 label=answer.label, probability=answer.probability, exit_index=answer.exit_index, known=answer.known
             ),
             audit=audit,
             deadline_ms=0 if audit else self._deadline_ms,
         )
-        payload = encode(request, self._max_bytes)
+        payload = pack_request(request, self._max_bytes)
         pending = PendingRequest(
             boot=self._boot,
             sequence=sequence,
@@ -79,3 +88,12 @@ class RequestMaker:
             known=answer.known,
         )
         return pending, self._topics.offload(bundle_id, split), payload
+
+    def _encode(self, split: int, answer: LocalAnswer) -> EncodedFeatures:
+        assert answer.features is not None
+        name = self._manifest.codecs[str(split)]
+        if name == RAW and answer.raw is not None:
+            data = pack_spectrum(answer.raw)
+            return EncodedFeatures(RAW, None, data, zlib.crc32(data))
+        name = WITHOUT_RAW if name == RAW else name
+        return encode_features(name, answer.features, self._codecs, active=answer.active)

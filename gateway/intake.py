@@ -7,13 +7,25 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gateway.answers import RequestKey
 from gateway.batching import Work
 from gateway.models import ServedModel
-from specnet.codec import decode_features
-from specnet.errors import BundleError, CodecError, MessageTooLargeError, MessageVersionError, WireError
+from specnet.codec import RAW, check_sum, decode_features, unpack_spectrum
+from specnet.errors import (
+    BundleError,
+    CodecError,
+    MessageTooLargeError,
+    MessageVersionError,
+    SpectrumError,
+    WireError,
+)
 from specnet.mqtt import Incoming
-from specnet.wire import MAX_PAYLOAD_BYTES, OffloadRequest, Topics, decode, parse_offload_topic
+from specnet.wire import MAX_PAYLOAD_BYTES, OffloadRequest, Topics, parse_offload_topic, unpack_request
+
+Float32 = NDArray[np.float32]
 
 
 class RefusedRequest(Exception):
@@ -49,7 +61,7 @@ def read_request(incoming: Incoming, max_bytes: int = MAX_PAYLOAD_BYTES) -> Offl
     except WireError as error:
         raise RefusedRequest("topic", str(error)) from error
     try:
-        request = decode(OffloadRequest, incoming.payload, max_bytes)
+        request = unpack_request(incoming.payload, topic, max_bytes)
     except MessageTooLargeError as error:
         raise RefusedRequest("oversize", str(error)) from error
     except MessageVersionError as error:
@@ -88,11 +100,11 @@ def check_request(request: OffloadRequest, incoming: Incoming, find_model: Calla
     except BundleError as error:
         raise RefusedRequest("split", str(error), request) from error
     try:
-        features = decode_features(request.features, shape)
-    except CodecError as error:
+        features = _features(request, model, shape)
+    except (CodecError, SpectrumError) as error:
         raise RefusedRequest("features", str(error), request) from error
     try:
-        state = request.state_array(manifest.policy.state_size(len(manifest.classes)))
+        state = request.state_array(manifest.state_layout)
     except WireError as error:
         raise RefusedRequest("state", str(error), request) from error
     return Work(
@@ -109,3 +121,20 @@ def check_request(request: OffloadRequest, incoming: Incoming, find_model: Calla
         topic=Topics(request.site, request.device).result,
         correlation=incoming.correlation,
     )
+
+
+def _features(request: OffloadRequest, model: ServedModel, shape: tuple[int, int]) -> Float32:
+    """Input ``(P, C)`` of the segment after the split; a raw spectrum is preprocessed here."""
+    encoded = request.features
+    checksum = zlib.crc32(request.state, zlib.crc32(encoded.data))
+    if request.checksum not in (None, checksum):
+        raise CodecError(f"checksum of the request is {checksum:#010x}, announced {request.checksum:#010x}")
+    if encoded.codec != RAW:
+        return decode_features(encoded, shape, model.codecs)
+    if request.split != 0:
+        raise CodecError(f"a raw spectrum is sent at split 0, got one at split {request.split}")
+    check_sum(encoded)
+    spectrum = model.preprocess(unpack_spectrum(encoded.data, model.preprocess.source.n_points))
+    if spectrum.shape != shape[:1] or not np.isfinite(spectrum).all():
+        raise CodecError(f"a raw spectrum becomes {spectrum.shape}, expected {shape[:1]} finite points")
+    return spectrum[:, np.newaxis]

@@ -7,13 +7,16 @@ still ask for them.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.engine import Engine, check_bundle, warm_up
 from specnet.bundle import Bundle, Manifest, read_bundle
+from specnet.codec import Codec
 from specnet.errors import BundleError, BundleIntegrityError, ConfigurationError, SpecnetError, WireError
 from specnet.files import write_atomically
+from specnet.preprocessing import BoundPipeline
 from specnet.wire.topics import check_name
 
 MAX_BUNDLES = 64
@@ -22,11 +25,16 @@ FILE_NAME = "model.specnet"
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A bundle in service: what the gateway needs to know beside the engine's segments."""
+    """A bundle in service: what the gateway needs to know beside the engine's segments.
+
+    `codecs` decode features, `preprocess` takes raw spectra on the axis of the training spectra.
+    """
 
     manifest: Manifest
     path: Path
     deviation: float
+    codecs: Mapping[str, Codec]
+    preprocess: BoundPipeline
 
     @property
     def bundle_id(self) -> str:
@@ -140,7 +148,8 @@ def prepare(engine: Engine, bundle: Bundle, path: Path, max_batch: int = 1) -> S
     except BaseException:
         engine.unload(bundle.bundle_id)
         raise
-    return ServedModel(bundle.manifest, path, deviation)
+    preprocess = bundle.pipeline.bind(bundle.source_axis)
+    return ServedModel(bundle.manifest, path, deviation, bundle.codecs, preprocess)
 
 
 def bundle_files(root: Path) -> list[Path]:

@@ -14,6 +14,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from specnet.codec import CODECS
-from specnet.errors import AxisError, BundleError, BundleIntegrityError, BundleVersionError, ConfigurationError
+from specnet.codec import CODECS, RAW, BottleneckInfo, Codec, LearnedCodec, StateLayout
+from specnet.codec.features import CODEC_NAME
+from specnet.errors import (
+    AxisError,
+    BundleError,
+    BundleIntegrityError,
+    BundleVersionError,
+    CodecError,
+    ConfigurationError,
+)
 from specnet.exits import ExitPolicy
 from specnet.files import write_atomically
 from specnet.preprocessing import Pipeline
@@ -30,7 +39,8 @@ from specnet.spectra import SpectralAxis
 from specnet.stored_zip import is_canonical, stored_zip
 
 FORMAT = "specnet-bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Version 2 may have bottlenecks and packed messages; version 1 is read too."""
 MAX_BUNDLE_BYTES = 256 << 20
 MAX_MANIFEST_BYTES = 8 << 20
 MAX_ENTRIES = 256
@@ -86,7 +96,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """What the bundle holds. See the fields of `SegmentInfo` and `ExitPolicy` for the parts.
 
     `axis` is the model's axis, the one that `pipeline` ends on; `source_axis` the axis of the training spectra.
-    `codecs` names the codec for each split point: split s means that the device has run segments 0..s.
+    `codecs` names the codec for each split point: split s means that the device has run segments 0..s. `bottlenecks`
+    are learned codecs of this bundle, by name.
     """
 
     format: str
@@ -109,11 +120,17 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     provenance: dict[str, Any]
     files: dict[str, FileInfo]
     selftest_tolerance: float = 1e-4
+    bottlenecks: dict[str, BottleneckInfo] = msgspec.field(default_factory=dict)
 
     @property
     def n_stages(self) -> int:
         """Number of stages K; exits are 0..K, split points 0..K."""
         return len(self.segments) - 1
+
+    @property
+    def state_layout(self) -> StateLayout:
+        """Parts of the exit policy's running state."""
+        return StateLayout(self.policy.state_blocks(len(self.classes)))
 
     def split_shape(self, split: int) -> tuple[int, int]:
         """Shape ``(positions, channels)`` of what the device sends at a split point.
@@ -152,9 +169,18 @@ class Bundle:
         """ONNX model of a segment."""
         return self.files[self.manifest.segments[index].file]
 
+    @cached_property
+    def codecs(self) -> Mapping[str, Codec]:
+        """All codecs by name: those of every bundle, and the bottlenecks of this one."""
+        learned = {
+            name: LearnedCodec.from_arrays(info, read_npz(self.files[info.file], info.file))
+            for name, info in self.manifest.bottlenecks.items()
+        }
+        return {**CODECS, **learned}
+
     def selftest(self) -> dict[str, NDArray[Any]]:
         """Self-test vectors: `intensity` on the source axis, and `logits` ``(E, n, C)`` of every exit."""
-        return _read_npz(self.files[SELFTEST])
+        return read_npz(self.files[SELFTEST], SELFTEST)
 
 
 def write_bundle(path: Path | str, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
@@ -218,7 +244,12 @@ def parse_bundle(data: bytes, name: str = "bundle") -> Bundle:
         pipeline = Pipeline.from_list(manifest.pipeline)
     except (AxisError, ConfigurationError) as error:
         raise BundleError(f"{name}: {error}") from error
-    return Bundle(manifest, axis, source_axis, pipeline, contents)
+    bundle = Bundle(manifest, axis, source_axis, pipeline, contents)
+    try:
+        bundle.codecs  # noqa: B018 - builds and checks the bottlenecks
+    except CodecError as error:
+        raise BundleError(f"{name}: {error}") from error
+    return bundle
 
 
 def _unzip(data: bytes, name: str) -> dict[str, bytes]:
@@ -313,10 +344,13 @@ def _validate(manifest: Manifest) -> None:
     needed = {segment.file for segment in manifest.segments} | {WEIGHTS, SELFTEST}
     if missing := sorted(needed - set(manifest.files)):
         raise BundleError(f"the bundle lacks {missing}")
+    _check_bottlenecks(manifest)
     for split in range(manifest.n_stages):
-        if manifest.codecs.get(str(split)) not in CODECS:
+        own = [name for name, info in manifest.bottlenecks.items() if info.split == split]
+        fitting = [*([RAW] if split == 0 else []), *CODECS, *own]
+        if manifest.codecs.get(str(split)) not in fitting:
             raise BundleError(
-                f"split {split} needs a codec out of {', '.join(CODECS)}, got {manifest.codecs.get(str(split))!r}"
+                f"split {split} needs a codec out of {', '.join(fitting)}, got {manifest.codecs.get(str(split))!r}"
             )
     for index, segment in enumerate(manifest.segments[1:-1], start=1):
         if segment.feature_shape != manifest.segments[index + 1].input_shape:
@@ -326,13 +360,27 @@ def _validate(manifest: Manifest) -> None:
             )
 
 
-def _read_npz(data: bytes) -> dict[str, NDArray[Any]]:
+def _check_bottlenecks(manifest: Manifest) -> None:
+    for name, info in manifest.bottlenecks.items():
+        if not CODEC_NAME.match(name) or name in CODECS or name == RAW:
+            raise BundleError(f"a bottleneck cannot be called {name[:40]!r}")
+        if info.file not in manifest.files:
+            raise BundleError(f"the bundle lacks {info.file!r}, the bottleneck {name}")
+        if not 1 <= info.split < manifest.n_stages or info.shape != manifest.split_shape(info.split):
+            raise BundleError(
+                f"bottleneck {name} is for features of shape {info.shape} at split {info.split}, which this bundle "
+                "does not have"
+            )
+
+
+def read_npz(data: bytes, name: str) -> dict[str, NDArray[Any]]:
+    """Arrays of an uncompressed npz; `BundleIntegrityError` when they cannot be read."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(entry.file_size > len(data) for entry in archive.infolist()):
-                raise BundleError(f"{SELFTEST} is compressed")
+                raise BundleError(f"{name} is compressed")
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     # numpy asks for the memory that a header announces before it looks for the numbers
     except (ValueError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
-        raise BundleIntegrityError(f"{SELFTEST} cannot be read: {error}") from error
+        raise BundleIntegrityError(f"{name} cannot be read: {error}") from error

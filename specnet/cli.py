@@ -24,6 +24,7 @@ COMMANDS = {
     "inspect": "inspect",
     "pretrain": "pretrain",
     "train": "train",
+    "train bottleneck": "train_bottleneck",
     "calibrate": "calibrate",
     "evaluate": "evaluate",
     "explain": "explain",
@@ -31,7 +32,7 @@ COMMANDS = {
     "predict": "predict",
     "bench": "bench",
 }
-"""Module of `specnet.commands` for each command, in the order of a project's life."""
+"""Module of `specnet.commands` for each command, in the order of a project's life; some have two words."""
 
 USER_MISTAKE = 2
 INTERRUPTED = 130
@@ -55,7 +56,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     # threads of torch that spin while they wait starve whatever else runs on a small machine
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     parser = build_parser()
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(_one_word(sys.argv[1:] if arguments is None else arguments))
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     from specnet import console
     from specnet.demo.interruption import interruptible
@@ -80,6 +81,12 @@ def _run(arguments: Sequence[str] | None) -> int:
         json.dump(document, sys.stdout, allow_nan=False)
         sys.stdout.write("\n")
     return int(document.get("exit_code", 0))
+
+
+def _one_word(arguments: Sequence[str]) -> list[str]:
+    """Join the words of a command that has two: argparse knows commands of one."""
+    words = list(arguments)
+    return [" ".join(words[:2]), *words[2:]] if " ".join(words[:2]) in COMMANDS else words
 
 
 def build_parser() -> argparse.ArgumentParser:

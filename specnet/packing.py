@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,17 +23,20 @@ from specnet.bundle import (
     write_bundle,
 )
 from specnet.calibration import Calibration, read_calibration
+from specnet.codec import RAW, BottleneckInfo
 from specnet.datasets import Holdout
 from specnet.errors import ConfigurationError
 from specnet.export import export_segments
 from specnet.files import write_atomically
 from specnet.nn import HARD, SpecNet, save_weights
 from specnet.runtime import Segments, self_test
+from specnet.training.bottleneck_files import StoredBottleneck, read_bottlenecks
 from specnet.training.run import Run
 from specnet.wire.topics import NAME
 
-SPECTRUM_CODEC = "float16"
 FEATURE_CODEC = "int8"
+BOTTLENECK_LOSS = 0.003
+"""Accuracy at the last exit, on calibration spectra, that a bottleneck may cost to be the codec of its split point."""
 TOLERANCE = 1e-4
 """Largest deviation of a logit, over the largest magnitude of the vectors' logits where that exceeds one."""
 
@@ -66,11 +70,26 @@ def pack(
     """
     calibration = read_calibration(run.calibration_path)
     intensity = _examples(run, data, spectra_per_class)
-    return assemble(run, calibration, intensity, out, name=name or run.path.resolve().name, version=version)
+    return assemble(
+        run,
+        calibration,
+        intensity,
+        out,
+        name=name or run.path.resolve().name,
+        version=version,
+        learned=read_bottlenecks(run),
+    )
 
 
 def assemble(
-    run: Run, calibration: Calibration, intensity: NDArray[Any], out: Path | str, *, name: str, version: int = 1
+    run: Run,
+    calibration: Calibration,
+    intensity: NDArray[Any],
+    out: Path | str,
+    *,
+    name: str,
+    version: int = 1,
+    learned: Sequence[StoredBottleneck] = (),
 ) -> Manifest:
     """Write a bundle from what is in memory.
 
@@ -82,6 +101,8 @@ def assemble(
         ``(n, n_points)`` raw spectra on the run's source axis that become the self-test vectors.
     out, name, version
         As for `pack`, which also tells the errors.
+    learned
+        Bottlenecks of this network.
     """
     if not NAME.match(name):
         raise ConfigurationError(f"a model's name is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
@@ -96,6 +117,8 @@ def assemble(
     files = {segment.info.file: segment.data for segment in segments}
     files[WEIGHTS] = save_weights(run.network)
     files[SELFTEST] = _npz(vectors)
+    bottlenecks = {stored.name: stored.codec.info for stored in learned}
+    files |= {stored.codec.info.file: _npz(stored.codec.arrays()) for stored in learned}
     manifest = Manifest(
         format=FORMAT,
         format_version=FORMAT_VERSION,
@@ -112,11 +135,12 @@ def assemble(
         segments=tuple(segment.info for segment in segments),
         policy=calibration.policy,
         operating_points=dict(calibration.operating_points),
-        codecs={str(split): FEATURE_CODEC if split else SPECTRUM_CODEC for split in range(len(segments) - 1)},
+        codecs={str(split): _codec(split, bottlenecks) for split in range(len(segments) - 1)},
         architecture=run.network.config.to_dict(),
         provenance=_provenance(run, calibration),
         files={},
         selftest_tolerance=TOLERANCE * max(1.0, float(np.abs(vectors["logits"]).max())),
+        bottlenecks=bottlenecks,
     )
     written: list[Manifest] = []
 
@@ -126,6 +150,18 @@ def assemble(
 
     write_atomically(out, fill)
     return written[0]
+
+
+def _codec(split: int, bottlenecks: Mapping[str, BottleneckInfo]) -> str:
+    """Codec of a split point: the raw spectrum, or the smallest bottleneck that costs next to nothing."""
+    if split == 0:
+        return RAW
+    fine = [
+        (info.mean_bytes, name)
+        for name, info in bottlenecks.items()
+        if info.split == split and info.accuracy >= info.whole_accuracy - BOTTLENECK_LOSS
+    ]
+    return min(fine)[1] if fine else FEATURE_CODEC
 
 
 def _examples(run: Run, data: Path | str, per_class: int) -> NDArray[Any]:

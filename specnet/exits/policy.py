@@ -114,6 +114,11 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Length S of the running state of one spectrum: the combiner's, the score's, logits of exit 0."""
         return sum(self._state_sizes(n_classes))
 
+    def state_blocks(self, n_classes: int) -> tuple[tuple[int, bool], ...]:
+        """Lengths of the state's parts, and whether a part is a log-probability or logit a class."""
+        combiner, score, first = self._state_sizes(n_classes)
+        return (combiner, True), (score, False), (first, True)
+
     def initial_state(self, n_spectra: int, n_classes: int) -> Float32:
         """State ``(n, S)`` before exit 0."""
         return np.zeros((n_spectra, self.state_size(n_classes)), dtype=np.float32)

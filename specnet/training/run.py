@@ -31,6 +31,7 @@ RUN_FORMAT = 1
 MAX_RUN_BYTES = 16 << 20
 MAX_WEIGHT_BYTES = 1 << 30
 RUN_FILE = "run.json"
+WEIGHTS_FILE = "weights.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 BATCH = 512
 Progress = Callable[[int], None]
@@ -86,7 +87,7 @@ class Run:
 
     def save(self) -> None:
         """Write the run; weights first, so that a ``run.json`` always has its weights."""
-        write_bytes(self.path / "weights.safetensors", save_weights(self.network))
+        write_bytes(self.path / WEIGHTS_FILE, save_weights(self.network))
         write_json(
             self.path / RUN_FILE,
             {
@@ -199,7 +200,7 @@ def load_run(path: Path | str) -> Run:
     """
     path = Path(path)
     document = _read(path / RUN_FILE, MAX_RUN_BYTES, path)
-    weights = _read(path / "weights.safetensors", MAX_WEIGHT_BYTES, path)
+    weights = _read(path / WEIGHTS_FILE, MAX_WEIGHT_BYTES, path)
     try:
         plain = json.loads(document)
         if plain["format"] > RUN_FORMAT:

@@ -14,6 +14,7 @@ from specnet.wire.messages import (
     decode,
     encode,
 )
+from specnet.wire.offload import pack_request, unpack_request
 from specnet.wire.topics import OffloadTopic, Topics, parse_offload_topic, shared_offload_filter
 
 __all__ = [
@@ -31,6 +32,8 @@ __all__ = [
     "Topics",
     "decode",
     "encode",
+    "pack_request",
     "parse_offload_topic",
     "shared_offload_filter",
+    "unpack_request",
 ]

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from specnet.codec import EncodedFeatures
-from specnet.errors import MessageTooLargeError, MessageVersionError, WireError
+from specnet.codec import EncodedFeatures, StateLayout
+from specnet.errors import CodecError, MessageTooLargeError, MessageVersionError, WireError
 from specnet.wire.topics import MAX_SPLIT, NAME
 
 PROTOCOL_VERSION = 1
@@ -62,7 +62,11 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
     features
         Input of segment ``split + 1``.
     state
-        Running state of the exit policy, little-endian float32.
+        Running state of the exit policy: little-endian float32, or packed by `specnet.codec.StateLayout`.
+    packed_state
+        Which of both.
+    checksum
+        CRC-32 of features and state together, where the sender gave one.
     provisional
         The device's answer so far; None when it has run no exit.
     audit
@@ -79,6 +83,8 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
     split: int
     features: EncodedFeatures
     state: bytes = b""
+    packed_state: bool = False
+    checksum: int | None = None
     provisional: Provisional | None = None
     audit: bool = False
     deadline_ms: int = 0
@@ -88,9 +94,10 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
         _check_names(site=self.site, device=self.device, bundle=self.bundle)
         _check_counters(boot=self.boot, sequence=self.sequence, deadline_ms=self.deadline_ms)
         _require(0 <= self.split <= MAX_SPLIT, f"split is 0 to {MAX_SPLIT}, got {self.split}")
+        unit = 1 if self.packed_state else 4
         _require(
-            len(self.state) % 4 == 0 and len(self.state) <= 4 * MAX_STATE,
-            f"state has {len(self.state)} bytes, expected a multiple of 4 up to {4 * MAX_STATE}",
+            len(self.state) % unit == 0 and len(self.state) <= 4 * MAX_STATE,
+            f"state has {len(self.state)} bytes, expected a multiple of {unit} up to {4 * MAX_STATE}",
         )
 
     @property
@@ -98,22 +105,28 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
         """``device-boot-sequence``, the correlation of request and result."""
         return request_id(self.device, self.boot, self.sequence)
 
-    def state_array(self, size: int) -> NDArray[np.float32]:
-        """Return the exit policy's state ``(size,)``.
+    def state_array(self, layout: StateLayout) -> NDArray[np.float32]:
+        """Return the exit policy's state ``(S,)``.
 
         Raises
         ------
         WireError
             When it has another length, is not finite, or is so large that it would overflow on the way.
         """
-        state = np.frombuffer(self.state, dtype="<f4")
-        if state.size != size or not np.isfinite(state).all():
+        if self.packed_state:
+            try:
+                state = layout.decode(self.state)
+            except CodecError as error:
+                raise WireError(str(error)) from error
+        else:
+            state = np.frombuffer(self.state, dtype="<f4").astype(np.float32)
+        if state.size != layout.size or not np.isfinite(state).all():
             raise WireError(
-                f"exit state has {state.size} numbers (finite: {np.isfinite(state).all()}), expected {size}"
+                f"exit state has {state.size} numbers (finite: {np.isfinite(state).all()}), expected {layout.size}"
             )
-        if size and np.abs(state).max() > MAX_STATE_VALUE:
+        if state.size and np.abs(state).max() > MAX_STATE_VALUE:
             raise WireError(f"exit state reaches {np.abs(state).max():.3g}, at most {MAX_STATE_VALUE:g} is accepted")
-        return state.astype(np.float32)
+        return state
 
 
 class Result(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -37,7 +37,7 @@ def test_the_manifest_says_what_the_run_says(trained: Trained, packed: Path) -> 
     assert manifest.policy == calibration.policy
     assert manifest.operating_points == calibration.operating_points
     assert manifest.intensity_unit == run.intensity_unit
-    assert manifest.codecs == {"0": "float16", **{str(k): "int8" for k in range(1, manifest.n_stages)}}
+    assert manifest.codecs == {"0": "raw", **{str(k): "int8" for k in range(1, manifest.n_stages)}}
     assert manifest.provenance["data_sha256"] == run.provenance["data_sha256"]
     assert "data_path" not in manifest.provenance  # folders of the training machine stay there
     assert [segment.fixed_macs for segment in manifest.segments] == run.network.fixed_macs()

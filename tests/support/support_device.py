@@ -20,7 +20,7 @@ from device.outbox import PendingRequest
 from device.spectrometers.simulator import SimulatedBoard
 from device.spectrometers.spectrometer import SpectrometerLostError
 from specnet.mqtt import Incoming
-from specnet.wire import OffloadRequest, Result, decode, encode
+from specnet.wire import OffloadRequest, Result, encode, parse_offload_topic, unpack_request
 
 ROOT = Path(__file__).resolve().parents[2]
 PAYLOAD = bytes(100)
@@ -119,7 +119,7 @@ class EchoGateway:
         self._session = connected_session(broker, f"echo-{label}", topic_filter, on_message=self._serve)
 
     def _serve(self, incoming: Incoming) -> None:
-        request = decode(OffloadRequest, incoming.payload)
+        request = unpack_request(incoming.payload, parse_offload_topic(incoming.topic))
         self.requests.append(request)
         self.topics.append(incoming.topic)
         for payload in self.answer(request):

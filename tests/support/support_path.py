@@ -20,7 +20,7 @@ from support_device import DeviceProcess
 from device.classifier import LocalAnswer, LocalClassifier
 from device.spectrometers.axis import PixelAxis
 from specnet.bundle import Bundle, read_bundle
-from specnet.codec import decode_features, encode_features
+from specnet.codec import RAW, decode_features, encode_features
 from specnet.runtime import Predictor, Segments
 
 FIXTURES = Path(__file__).parent.parent / "device" / "fixtures"
@@ -78,12 +78,11 @@ class Recording:
         return Predictor(self.bundle).predict(self.spectra).labels
 
     def finished(self, index: int) -> int:
-        """Label that the gateway has to find for an uncertain spectrum: features as they come out of the codec."""
+        """Label that the gateway has to find for an uncertain spectrum: features and state as they are received."""
         manifest, answer = self.bundle.manifest, self.local[index]
         assert answer.features is not None
-        shape = manifest.split_shape(self.split)
-        features = decode_features(encode_features(manifest.codecs[str(self.split)], answer.features), shape)[None]
-        state = answer.state[None]
+        features = self._received(answer)[None]
+        state = manifest.state_layout.decode(manifest.state_layout.encode(answer.state))[None]
         for k in range(self.split + 1, manifest.n_stages + 1):
             output = self._segments.run(k, features)
             decision = manifest.policy.decide(k, output.logits, state)
@@ -92,6 +91,14 @@ class Recording:
             state = decision.state
             features = features if output.features is None else output.features
         raise AssertionError("the last exit lets everything leave")
+
+    def _received(self, answer: LocalAnswer) -> NDArray[np.float32]:
+        assert answer.features is not None
+        name, bundle = self.bundle.manifest.codecs[str(self.split)], self.bundle
+        if name == RAW:  # lossless, and preprocessed by the same code
+            return answer.features
+        encoded = encode_features(name, answer.features, bundle.codecs, active=answer.active)
+        return decode_features(encoded, bundle.manifest.split_shape(self.split), bundle.codecs)
 
     @cached_property
     def _segments(self) -> Segments:

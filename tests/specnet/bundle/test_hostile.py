@@ -73,9 +73,9 @@ def test_the_helpers_of_these_tests_make_good_bundles(good: Bundle, tmp_path: Pa
 
 def test_a_newer_format_says_that_specnet_is_too_old(good: Bundle) -> None:
     def newer(plain: dict[str, Any]) -> None:
-        plain.update(format_version=2, unknown_field=1)
+        plain.update(format_version=3, unknown_field=1)
 
-    with pytest.raises(BundleVersionError, match="has format 2, this release reads up to 1; update specnet"):
+    with pytest.raises(BundleVersionError, match="has format 3, this release reads up to 2; update specnet"):
         parse_bundle(_signed(good, newer))
 
 

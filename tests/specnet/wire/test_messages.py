@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specnet.codec import CODECS, EncodedFeatures, encode_features
+from specnet.codec import CODECS, EncodedFeatures, StateLayout, encode_features
 from specnet.errors import MessageTooLargeError, MessageVersionError, WireError
 from specnet.wire import (
     MAX_PAYLOAD_BYTES,
@@ -285,7 +285,7 @@ def test_the_limit_holds_without_being_asked_for() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"codec": "zip"},
+        {"codec": "zip it"},
         {"codec": "x" * 1000},
         {"shape": [0, 2]},
         {"shape": [-1, -1]},
@@ -347,18 +347,18 @@ def test_request_and_result_have_the_same_id() -> None:
 
 def test_the_running_state_is_little_endian_float32() -> None:
     request = decode(OffloadRequest, _pack(VALID[OffloadRequest], state=np.array([1.5, -2.0], "<f4").tobytes()))
-    state = request.state_array(2)
+    state = request.state_array(StateLayout(((2, True),)))
     assert state.dtype == np.float32
     np.testing.assert_array_equal(state, [1.5, -2.0])
     state[0] = 7.0  # the caller's own copy
-    assert request.state_array(2)[0] == 1.5
+    assert request.state_array(StateLayout(((2, True),)))[0] == 1.5
 
 
 @pytest.mark.parametrize("state", [[1.0], [1.0, 2.0, 3.0], [1.0, np.nan], [np.inf, 1.0], []])
 def test_a_running_state_that_does_not_fit_is_refused(state: list[float]) -> None:
     request = decode(OffloadRequest, _pack(VALID[OffloadRequest], state=np.array(state, "<f4").tobytes()))
     with pytest.raises(WireError, match="expected 2"):
-        request.state_array(2)
+        request.state_array(StateLayout(((2, True),)))
 
 
 def test_probabilities_of_float32_may_exceed_one_by_rounding() -> None:

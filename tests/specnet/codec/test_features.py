@@ -148,8 +148,10 @@ def test_announced_shapes_outside_the_limit_are_refused(shape: tuple[int, int]) 
 def test_unknown_codecs_are_refused() -> None:
     with pytest.raises(CodecError, match="unknown codec 'jpeg'; known: float32, float16, int8"):
         encode_features("jpeg", _features())
-    with pytest.raises(ValueError, match="unknown codec 'jpeg'"):
-        EncodedFeatures("jpeg", (1, 1), b"", 0)
+    with pytest.raises(CodecError, match="unknown codec 'jpeg'"):
+        decode_features(EncodedFeatures("jpeg", (1, 1), b"", 0), (1, 1))
+    with pytest.raises(ValueError, match="a codec's name is 1 to 32"):
+        EncodedFeatures("no/name", (1, 1), b"", 0)
 
 
 def test_encoded_features_survive_msgpack() -> None:

@@ -6,7 +6,9 @@ receiver expects.
 
 from __future__ import annotations
 
+import re
 import zlib
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
@@ -18,13 +20,14 @@ from specnet.errors import CodecError
 Float32 = NDArray[np.float32]
 MAX_ELEMENTS = 1 << 20
 LEVELS = 255
+CODEC_NAME = re.compile(r"[A-Za-z0-9_.-]{1,32}\Z")
 
 
 class Codec(Protocol):
     """Turns features ``(positions, channels)`` float32 into bytes and back."""
 
-    def encode(self, features: Float32) -> bytes:
-        """Bytes of finite features."""
+    def encode(self, features: Float32, active: NDArray[np.bool_] | None = None) -> bytes:
+        """Bytes of finite features; `active` says at which positions an adaptive unit ran, where some can halt."""
 
     def decode(self, data: bytes, shape: tuple[int, int]) -> Float32:
         """Features of the given shape; `CodecError` when the bytes cannot be that."""
@@ -36,7 +39,7 @@ class Plain:
     def __init__(self, dtype: str) -> None:
         self._dtype = np.dtype(dtype)
 
-    def encode(self, features: Float32) -> bytes:
+    def encode(self, features: Float32, active: NDArray[np.bool_] | None = None) -> bytes:
         """Bytes of finite features; `CodecError` when a value does not fit the type."""
         limit = np.finfo(self._dtype).max
         if np.abs(features).max(initial=0.0) > limit:
@@ -58,7 +61,7 @@ class Int8:
     neighbours along the axis are alike.
     """
 
-    def encode(self, features: Float32) -> bytes:
+    def encode(self, features: Float32, active: NDArray[np.bool_] | None = None) -> bytes:
         """Bytes of finite features."""
         low = features.min(axis=0)
         step = ((features.max(axis=0) - low) / LEVELS).astype(np.float32)
@@ -89,52 +92,87 @@ class Int8:
 
 
 CODECS: dict[str, Codec] = {"float32": Plain("<f4"), "float16": Plain("<f2"), "int8": Int8()}
+"""Codecs that need nothing learned; a bundle adds the bottlenecks of its own (`specnet.bundle.Bundle.codec`)."""
 
 
 class EncodedFeatures(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Features on the wire: codec name, shape ``(positions, channels)``, bytes and their CRC-32."""
+    """Features on the wire: codec name, shape ``(positions, channels)``, bytes and their CRC-32.
+
+    Without a shape they have the one that the bundle states for the split point.
+    """
 
     codec: str
-    shape: tuple[int, int]
+    shape: tuple[int, int] | None
     data: bytes
     crc32: int
 
     def __post_init__(self) -> None:
-        if self.codec not in CODECS:
-            raise ValueError(f"unknown codec {self.codec[:40]!r}; known: {', '.join(CODECS)}")
-        if min(self.shape) < 1 or self.shape[0] * self.shape[1] > MAX_ELEMENTS:
+        if not CODEC_NAME.match(self.codec):
+            raise ValueError(f"a codec's name is 1 to 32 of letters, digits, '_', '.', '-'; got {self.codec[:40]!r}")
+        if self.shape and (min(self.shape) < 1 or self.shape[0] * self.shape[1] > MAX_ELEMENTS):
             raise ValueError(f"features of shape {self.shape} are outside 1..{MAX_ELEMENTS} elements")
 
 
-def encode_features(codec: str, features: Float32) -> EncodedFeatures:
+def encode_features(
+    name: str,
+    features: Float32,
+    codecs: Mapping[str, Codec] = CODECS,
+    *,
+    active: NDArray[np.bool_] | None = None,
+) -> EncodedFeatures:
     """Encode features ``(positions, channels)``.
+
+    Parameters
+    ----------
+    name
+        Of the codec.
+    features
+        What to send.
+    codecs
+        Where to find it.
+    active
+        ``(positions,)`` where at least one adaptive unit ran; None where none can halt.
 
     Raises
     ------
     CodecError
         For an unknown codec or features that are not finite.
     """
-    if codec not in CODECS:
-        raise CodecError(f"unknown codec {codec!r}; known: {', '.join(CODECS)}")
+    codec = _find(name, codecs)
     if not np.isfinite(features).all():
         raise CodecError("features are not finite")
-    data = CODECS[codec].encode(np.ascontiguousarray(features, dtype=np.float32))
-    return EncodedFeatures(codec, (features.shape[0], features.shape[1]), data, zlib.crc32(data))
+    data = codec.encode(np.ascontiguousarray(features, dtype=np.float32), active)
+    return EncodedFeatures(name, (features.shape[0], features.shape[1]), data, zlib.crc32(data))
 
 
-def decode_features(encoded: EncodedFeatures, expected_shape: tuple[int, int]) -> Float32:
+def decode_features(
+    encoded: EncodedFeatures, expected_shape: tuple[int, int], codecs: Mapping[str, Codec] = CODECS
+) -> Float32:
     """Decode to features ``(positions, channels)``.
 
     Raises
     ------
     CodecError
-        When the shape is not the expected one, the checksum does not agree, or the content is not finite.
+        When the codec is unknown, the shape is not the expected one, the checksum does not agree, or the content is
+        not finite.
     """
-    if encoded.shape != expected_shape:
+    codec = _find(encoded.codec, codecs)
+    if encoded.shape not in (None, expected_shape):
         raise CodecError(f"got features of shape {encoded.shape}, expected {expected_shape}")
-    if zlib.crc32(encoded.data) != encoded.crc32:
-        raise CodecError(f"checksum of features is {zlib.crc32(encoded.data):#010x}, announced {encoded.crc32:#010x}")
-    features = CODECS[encoded.codec].decode(encoded.data, expected_shape)
+    check_sum(encoded)
+    features = codec.decode(encoded.data, expected_shape)
     if not np.isfinite(features).all():
         raise CodecError("decoded features are not finite")
     return features
+
+
+def check_sum(encoded: EncodedFeatures) -> None:
+    """Compare the checksum of the bytes with the announced one; `CodecError` when they differ."""
+    if zlib.crc32(encoded.data) != encoded.crc32:
+        raise CodecError(f"checksum of features is {zlib.crc32(encoded.data):#010x}, announced {encoded.crc32:#010x}")
+
+
+def _find(name: str, codecs: Mapping[str, Codec]) -> Codec:
+    if name not in codecs:
+        raise CodecError(f"unknown codec {name!r}; known: {', '.join(codecs)}")
+    return codecs[name]

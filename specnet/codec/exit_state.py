@@ -1,0 +1,121 @@
+"""The running state of an exit policy in few bytes: log-probabilities on steps that grow with unlikeliness.
+
+A class that is 12 nats behind will not win any more; whether it is 12 or 15 behind matters to nobody. What a class is
+behind the best one is therefore rounded to `STEPS`, and entropy-coded with whichever of `TABLES` makes it shortest.
+
+Legend: S size of the state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from specnet.codec.rans import SCALE, FrequencyTables
+from specnet.errors import CodecError
+
+Float32 = NDArray[np.float32]
+STEPS = np.array([0, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 13, 17], dtype=np.float32)
+"""Nats behind the likeliest class."""
+_EDGES = (STEPS[1:] + STEPS[:-1]) / 2
+_CENTRES, _WIDTHS = (2, 5, 8, 11, 13, 15), (1, 2, 4)
+
+
+def _bumps() -> FrequencyTables:
+    """Bumps of several widths about several steps, halved every `width` steps: whole numbers on every platform."""
+    rows = [
+        [(1 << 20) >> (abs(step - centre) // width) for step in range(len(STEPS))]
+        for centre in _CENTRES
+        for width in _WIDTHS
+    ]
+    assert len(rows) < SCALE
+    return FrequencyTables.from_counts(np.array(rows))
+
+
+TABLES = _bumps()
+
+
+@dataclass(frozen=True)
+class StateLayout:
+    """Parts of a state, one after the other.
+
+    Parameters
+    ----------
+    blocks
+        Length of each part, and whether it is a log-probability (or logit) a class; other numbers are kept as they are.
+    """
+
+    blocks: tuple[tuple[int, bool], ...]
+
+    @property
+    def size(self) -> int:
+        """Length S of the whole state."""
+        return sum(length for length, _ in self.blocks)
+
+    def encode(self, state: Float32) -> bytes:
+        """Bytes of a finite state ``(S,)``.
+
+        Raises
+        ------
+        CodecError
+            When it has another length or is not finite.
+        """
+        if state.shape != (self.size,) or not np.isfinite(state).all():
+            raise CodecError(
+                f"an exit state has shape {state.shape} (finite: {np.isfinite(state).all()}), expected ({self.size},)"
+            )
+        plain, levels, at = [], [], 0
+        for length, by_class in self.blocks:
+            part = state[at : at + length]
+            at += length
+            if by_class and length:
+                best = part.max()
+                plain.append(_shortened(best))
+                levels.append(np.searchsorted(_EDGES, best - part))
+            else:
+                plain.append(part.astype("<f4").tobytes())
+        head = b"".join(plain)
+        if not levels:
+            return head
+        symbols = np.concatenate(levels)
+        table = int((TABLES.bits @ np.bincount(symbols, minlength=len(STEPS))).argmin())
+        return head + bytes([table]) + TABLES.encode(symbols, np.full(len(symbols), table))
+
+    def decode(self, data: bytes) -> Float32:
+        """State ``(S,)`` out of bytes; `CodecError` when they cannot be one."""
+        head = sum(2 if by_class else 4 * length for length, by_class in self.blocks if length)
+        n_levels = sum(length for length, by_class in self.blocks if by_class)
+        if len(data) < head or (not n_levels and len(data) != head):
+            raise CodecError(f"got {len(data)} bytes of exit state, expected {head} and {n_levels} coded numbers")
+        symbols = np.zeros(0, dtype=np.int64)
+        if n_levels:
+            table = data[head] if len(data) > head else TABLES.n_tables
+            if table >= TABLES.n_tables:
+                raise CodecError(f"exit state names table {table}, there are {TABLES.n_tables}")
+            symbols = TABLES.decode(data[head + 1 :], np.full(n_levels, table))
+        state, at, used = np.zeros(self.size, dtype=np.float32), 0, 0
+        place = 0
+        for length, by_class in self.blocks:
+            if by_class and length:
+                best = _lengthened(data[place : place + 2])
+                state[at : at + length] = best - STEPS[symbols[used : used + length]]
+                place, used = place + 2, used + length
+            else:
+                state[at : at + length] = np.frombuffer(data[place : place + 4 * length], dtype="<f4")
+                place += 4 * length
+            at += length
+        if not np.isfinite(state).all():
+            raise CodecError("decoded exit state is not finite")
+        return state
+
+
+def _shortened(value: np.float32) -> bytes:
+    """Upper half of a float32, rounded: the range of float32 with 8 digits."""
+    bits = int(np.array(value, dtype="<f4").view("<u4"))
+    return min((bits + 0x8000) >> 16, 0xFF7F if bits >> 31 else 0x7F7F).to_bytes(2, "little")
+
+
+def _lengthened(data: bytes) -> np.float32:
+    return np.float32(np.frombuffer(b"\x00\x00" + data, dtype="<f4")[0])
