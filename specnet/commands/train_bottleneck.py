@@ -116,7 +116,7 @@ def _trained(
             advance(1, f"epoch {epoch} of {values['epochs']:.0f}, {values['bytes']:.0f} bytes")
 
         codec = train_bottleneck(trained, data, recipe, report=report)
-    coded = judge_coded(trained, codec, held.logits, held.spectra)
+    coded = judge_coded(trained, recipe.split, codec, held.logits, held.spectra)
     right = [ExitTable.of(logits, policy).correct[-1].mean() for logits in (coded.logits, held.logits)]
     info = msgspec.structs.replace(
         codec.info,

@@ -5,6 +5,7 @@ Legend: n spectra, C classes, E exits (exit 0 is the linear one).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from specnet.errors import ConfigurationError
 from specnet.exits.policy import ExitPolicy
 from specnet.exits.probabilities import Float32
+
+StateChange = Callable[[Float32], Float32]
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,19 @@ class Routing:
     reject_scores: Float32
 
 
-def route(policy: ExitPolicy, logits: Float32) -> Routing:
+def route(
+    policy: ExitPolicy, logits: Float32, *, split: int | None = None, hand_over: StateChange = lambda state: state
+) -> Routing:
     """Apply a policy to cached raw logits ``(E, n, C)`` of all exits.
+
+    Parameters
+    ----------
+    policy, logits
+        What decides, and what the exits say.
+    split
+        Exit behind which another machine goes on; None for one machine.
+    hand_over
+        What becomes of the running states ``(n, S)`` on the way there.
 
     Raises
     ------
@@ -53,6 +67,7 @@ def route(policy: ExitPolicy, logits: Float32) -> Routing:
         combined[k], own[k] = decision.probabilities, np.exp(decision.own_log_probabilities)
         scores[k], strange[k] = decision.score, decision.reject_score
         left[k], known[k], state = decision.leave, decision.known, decision.state
+        state = hand_over(state) if k == split else state
     exit_index = np.argmax(left, axis=0)
     given = exit_index, np.arange(n)
     return Routing(exit_index, combined[given], combined, scores, own, known[given], strange[given])

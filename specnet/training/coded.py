@@ -5,6 +5,7 @@ Legend: n spectra, L points.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from specnet.calibration import CachedLogits
-from specnet.codec import LearnedCodec
+from specnet.codec import Codec, EncodedFeatures
 from specnet.nn import SpecNet
 from specnet.nn.splitting import run_behind, run_until
 from specnet.training.run import BATCH, Run
+
+Send = Callable[[NDArray[np.float32], NDArray[np.bool_] | None], EncodedFeatures]
 
 
 @dataclass(frozen=True)
@@ -26,19 +29,31 @@ class CodedRun:
     n_bytes: NDArray[np.int64]
 
 
-def judge_coded(run: Run, codec: LearnedCodec, whole: CachedLogits, spectra: NDArray[np.float32]) -> CodedRun:
-    """Run preprocessed spectra ``(n, L)`` through a codec.
+def judge_coded(
+    run: Run,
+    split: int,
+    codec: Codec,
+    whole: CachedLogits,
+    spectra: NDArray[np.float32],
+    *,
+    send: Send | None = None,
+) -> CodedRun:
+    """Run preprocessed spectra ``(n, L)`` through a codec at a split point.
 
     Parameters
     ----------
-    run, codec
-        Network and bottleneck; the exits up to the split say what they say without it.
+    run
+        Holds a `SpecNet`.
+    split, codec
+        Where, and by what; the exits up to there say what they say without it.
     whole
         What the run says of the same spectra without it.
     spectra
         ``(n, L)``.
+    send
+        Told features ``(P, C)`` and where adaptive units ran, gives what is sent; by default what `codec` encodes.
     """
-    network, split = run.network, codec.info.split
+    network = run.network
     assert isinstance(network, SpecNet)
     logits, sizes = whole.logits.copy(), []
     network.eval()
@@ -49,9 +64,10 @@ def judge_coded(run: Run, codec: LearnedCodec, whole: CachedLogits, spectra: NDA
             restored = []
             for row, features in enumerate(handover.features.numpy()):
                 active = handover.depth[row].numpy() > 0 if adaptive else None
-                data = codec.encode(np.ascontiguousarray(features), active)
+                whole_features = np.ascontiguousarray(features)
+                data = codec.encode(whole_features, active) if send is None else send(whole_features, active).data
                 sizes.append(len(data))
-                restored.append(codec.decode(data, codec.info.shape))
+                restored.append(codec.decode(data, (features.shape[0], features.shape[1])))
             behind = run_behind(network, split, torch.from_numpy(np.stack(restored)))
             logits[split + 1 :, start : start + BATCH] = torch.stack(behind).numpy()
     cached = CachedLogits(logits, whole.labels, whole.macs, whole.static_macs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from specnet.evaluation.plots.accuracy_curve import plot_accuracy_against_macs
+from specnet.evaluation.plots.codecs import plot_codecs
 from specnet.evaluation.plots.comparison import plot_comparison
 from specnet.evaluation.plots.confusion import plot_confusion
 from specnet.evaluation.plots.depth_map import plot_depth_maps
@@ -13,6 +14,7 @@ from specnet.evaluation.plots.saliency import plot_saliency
 
 __all__ = [
     "plot_accuracy_against_macs",
+    "plot_codecs",
     "plot_comparison",
     "plot_confusion",
     "plot_depth_maps",
