@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +66,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from specnet.datasets import Holdout
     from specnet.training import load_run, use_threads
     from specnet.training.bottleneck import BottleneckRecipe
-    from specnet.training.bottleneck_files import read_bottlenecks, write_bottleneck
 
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     recipes = [
@@ -80,34 +78,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     use_threads(trained.config.preset, None)
     policy = read_calibration(trained.calibration_path).policy
     held = trained.cache(data, Holdout.CALIBRATION)
-    there = {stored.name: stored for stored in read_bottlenecks(trained)}
-    done = []
-    for recipe in recipes:
-        name = bottleneck_name(recipe)
-        kept = there.get(name)
-        if kept is None or kept.recipe != recipe.to_dict():
-            kept = _trained(trained, data, recipe, held, policy)
-            write_bottleneck(trained, kept)
-        else:
-            note(f"{name} is there already")
-        done.append(kept)
+    done = [_trained(trained, data, recipe, held, policy) for recipe in recipes]
     return _shown(trained, done)
-
-
-def bottleneck_name(recipe: BottleneckRecipe) -> str:
-    """Name of a bottleneck: split point, price, and whether halted patches are skipped."""
-    return f"b{recipe.split}-{recipe.price:g}" + ("-halting" if recipe.skips_halted else "")
 
 
 def _trained(
     trained: Run, data: Path, recipe: BottleneckRecipe, held: CachedRun, policy: ExitPolicy
 ) -> StoredBottleneck:
-    import msgspec
-
-    from specnet.calibration.exit_table import ExitTable
-    from specnet.training.bottleneck import train_bottleneck
-    from specnet.training.bottleneck_files import StoredBottleneck
-    from specnet.training.coded import judge_coded
+    from specnet.training.bottleneck_once import bottleneck_name, bottleneck_once
 
     name = bottleneck_name(recipe)
     with progress(f"bottleneck {name}", None) as advance:
@@ -115,18 +93,9 @@ def _trained(
         def report(epoch: int, values: dict[str, float]) -> None:
             advance(1, f"epoch {epoch} of {values['epochs']:.0f}, {values['bytes']:.0f} bytes")
 
-        codec = train_bottleneck(trained, data, recipe, report=report)
-    coded = judge_coded(trained, recipe.split, codec, held.logits, held.spectra)
-    right = [ExitTable.of(logits, policy).correct[-1].mean() for logits in (coded.logits, held.logits)]
-    info = msgspec.structs.replace(
-        codec.info,
-        file=f"bottlenecks/{name}.npz",
-        mean_bytes=float(coded.n_bytes.mean()),
-        largest_bytes=int(coded.n_bytes.max()),
-        accuracy=float(right[0]),
-        whole_accuracy=float(right[1]),
-    )
-    return StoredBottleneck(name, replace(codec, info=info), recipe.to_dict())
+        return bottleneck_once(
+            trained, data, recipe, held, policy, report=report, there=lambda: note(f"{name} is there")
+        )
 
 
 def _prices(text: str) -> Sequence[float]:

@@ -17,9 +17,12 @@ from specnet.console import progress
 from specnet.datasets import Holdout, SpectraTable, read_spectra, write_spectra
 from specnet.datasets.simulation import PRESETS, SimulationConfig, simulate
 from specnet.errors import ModelError
+from specnet.exits import ExitPolicy
 from specnet.files import write_json
 from specnet.packing import pack
-from specnet.training import Run, TrainConfig, load_run, train, use_threads
+from specnet.training import CachedRun, Run, TrainConfig, load_run, train, use_threads
+from specnet.training.bottleneck import BottleneckRecipe
+from specnet.training.bottleneck_once import bottleneck_once
 
 RECIPE = TrainConfig(
     preset="peaks", active_target=0.3, preprocessing="raman", augmentation="light", additive=False, epochs=20
@@ -27,6 +30,7 @@ RECIPE = TrainConfig(
 RECIPE_FILE = "recipe.json"
 SPLIT = 1
 """The device runs exit 0 and stage 1 with exit 1; the gateway runs stages 2 to 4."""
+BOTTLENECK = BottleneckRecipe(split=SPLIT, price=1e-3)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def prepare(
     stage: Callable[[str], None],
     training: TrainConfig = RECIPE,
     simulation: SimulationConfig = PRESETS["demo"],
+    bottleneck: BottleneckRecipe = BOTTLENECK,
 ) -> DemoModel:
     """Simulate, train, calibrate, export; what an earlier demonstration with the same recipe left is used again.
 
@@ -66,6 +71,8 @@ def prepare(
         Called with a sentence when something longer begins.
     training, simulation
         The network and its spectra; their seeds are replaced.
+    bottleneck
+        What the features of an uncertain spectrum are sent through.
 
     Raises
     ------
@@ -87,8 +94,11 @@ def prepare(
     else:
         stage(f"using the network that an earlier demonstration trained in {run_folder} (--fresh trains a new one)")
         run = load_run(run_folder)
-    stage("calibrating exits and exporting the bundle")
-    calibrate(run.cache(data, Holdout.CALIBRATION).logits, additive=run.additive).write(run.calibration_path)
+    stage("calibrating exits, learning to send features in a few bytes, exporting the bundle")
+    held = run.cache(data, Holdout.CALIBRATION)
+    calibration = calibrate(held.logits, additive=run.additive)
+    calibration.write(run.calibration_path)
+    _learn_to_send(run, data, bottleneck, held, calibration.policy)
     bundle = folder / "minerals.specnet"
     pack(run, data, bundle, name="minerals")
     replay, held_out = _held_out(data, folder, n, seed)
@@ -117,6 +127,15 @@ def _train(data: Path, run_folder: Path, config: TrainConfig, stage: Callable[[s
             advance(1, f"loss {values['cross_entropy']:.2f}, units active {values['active_share']:.0%}")
 
         return train(data, run_folder, config, report=report, stage=stage)
+
+
+def _learn_to_send(run: Run, data: Path, recipe: BottleneckRecipe, held: CachedRun, policy: ExitPolicy) -> None:
+    with progress("training the bottleneck", None) as advance:
+
+        def report(epoch: int, values: dict[str, float]) -> None:
+            advance(1, f"epoch {epoch} of {values['epochs']:.0f}, {values['bytes']:.0f} bytes")
+
+        bottleneck_once(run, data, recipe, held, policy, report=report)
 
 
 def _held_out(data: Path, folder: Path, n: int | None, seed: int) -> tuple[Path, SpectraTable]:
