@@ -1,0 +1,28 @@
+"""Progress on a terminal where nothing but the standard library is installed."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+
+class StatusLine:
+    """One line on stderr that is written over; nothing where stderr is no terminal. A context manager that clears it."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.show("")
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if self._shown:
+            sys.stderr.write(f"\r\x1b[2K{text}")
+            sys.stderr.flush()
