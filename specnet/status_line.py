@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import Self
 
 
 class StatusLine:
-    """One line on stderr that is written over; nothing where stderr is no terminal. A context manager that clears it."""
+    """A line on stderr that is written over, where that is a terminal; a context manager that clears it."""
 
     def __init__(self) -> None:
         self._shown = sys.stderr.isatty()
@@ -16,9 +15,7 @@ class StatusLine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.show("")
 
     def show(self, text: str) -> None:

@@ -25,9 +25,10 @@ class LinkProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     source
         ``"preset"``: typical figures; ``"measured"``: by ``specnet-device ping``.
     round_trip_ms
-        A message there and an answer back, beside what `air_time_s` says of the message; in milliseconds.
+        A small message there and its answer back, in milliseconds; `air_time_s` says what a payload adds to it.
     uplink_bits_s, downlink_bits_s
-        Bits a second from the device and to it, headers counted.
+        Bits a second from the device and to it, headers counted. A measured downlink is a lower bound: its
+        messages go up at the same time.
     loss
         Share of messages that must be sent again, 0 to below 1.
     overhead_bytes
@@ -83,9 +84,8 @@ class LinkProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         check_range("retry_s", self.retry_s, 0.0, 1e6)
         if self.lora is not None:
             check_range("max_payload_bytes of a LoRa link", self.max_payload_bytes, 1, LORA_FRAME_BYTES)
-            check_range(
-                "overhead_bytes of a LoRa link", self.overhead_bytes, 0, LORA_FRAME_BYTES - self.max_payload_bytes
-            )
+            room = LORA_FRAME_BYTES - self.max_payload_bytes
+            check_range("overhead_bytes of a LoRa link", self.overhead_bytes, 0, room)
 
     def messages(self, payload_bytes: int) -> int:
         """Count the messages that a payload has to be cut into; 1 where there is no limit."""

@@ -35,13 +35,12 @@ def _device(profile: DeviceProfile) -> str:
         "memory": f"{profile.memory_bytes / 2**20:.1f} MiB resident",
         "power": "unknown" if profile.power == "unknown" else power,
     }
+    codecs = [(key.partition(":"), value) for key, value in profile.codecs_us.items()]
     steps = {
         "preprocessing": profile.preprocessing_us,
         **{f"segment {key}": value for key, value in profile.segments_us.items()},
         "exit policy, one decision": profile.policy_us,
-        **{
-            f"codec {key.partition(':')[2]} at split {key.partition(':')[0]}": q for key, q in profile.codecs_us.items()
-        },
+        **{f"codec {codec} at split {split}": q for (split, _, codec), q in codecs},
     }
     rows = [
         [name, *_microseconds(q), f"{profile.millijoules(q.mean):.3f}" if profile.active_watts else "-"]
