@@ -15,7 +15,7 @@ from gateway.requests import prepared_vectors, sample_requests
 from specnet.bundle import Bundle, read_bundle
 from specnet.errors import ConfigurationError
 from specnet.profiles import GatewayProfile, Load, Quantiles
-from specnet.profiles.fields import now
+from specnet.profiles.fields import check_text, now
 
 WARM_UP = 10
 CALLS = 200
@@ -57,7 +57,10 @@ def measure_gateway(
         When store or engine cannot be used, or the bundle is not there.
     BundleIntegrityError
         When the bundle has no self-test vectors; `ModelError` when a request cannot be computed.
+    ProfileError
+        When the gateway's name is none that a profile may have.
     """
+    check_text("name", settings.name)
     progress("loading")
     engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
     model = _find(ModelStore(settings.store, engine, max_batch=settings.max_batch), wanted)

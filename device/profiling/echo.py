@@ -20,6 +20,7 @@ _HEAD_BYTES = _NONCE_BYTES + 8
 SMALLEST = _HEAD_BYTES
 """Bytes by which a message of ours is known when it comes back."""
 _PAUSE_S = 0.005
+_FLUSH_S = 0.1
 
 
 class Echo:
@@ -55,13 +56,15 @@ class Echo:
     def __enter__(self) -> Self:
         session = self._session
         session.start()
+        connected = False
         try:
             _wait(lambda: session.connected or bool(session.counters["refused"]), CONNECT_TIMEOUT_S)
-            if not session.connected:
-                raise BrokerError(f"no connection within {CONNECT_TIMEOUT_S:g} s: {self._words.text}")
-        except BaseException:
-            session.stop(STOP_TIMEOUT_S)
-            raise
+            connected = session.connected
+        finally:
+            if not connected:
+                session.stop(STOP_TIMEOUT_S)
+        if not connected:
+            raise BrokerError(f"no connection within {CONNECT_TIMEOUT_S:g} s: {self._words.text}")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,12 +81,19 @@ class Echo:
     def upload(self, n: int, size: int, timeout_s: float) -> float:
         """Send n messages; seconds until the broker has acknowledged all, `BrokerError` when it does not."""
         began = time.perf_counter()
+        losses = self._session.counters["disconnects"]
+        acknowledged = False
         for _ in range(n):
-            self._send(size, began + timeout_s)
-        if not self._session.flush(began + timeout_s - time.perf_counter()):
-            raise BrokerError(f"{n} messages of {size} bytes were not acknowledged within {timeout_s:g} s")
+            self._send(size, began + (timeout_s if self._session.connected else 0.0))
+        while self._session.connected and not acknowledged and time.perf_counter() < began + timeout_s:
+            acknowledged = self._session.flush(_FLUSH_S)
         took = time.perf_counter() - began
         self._check_refused()
+        # a new connection knows nothing of what was under way on the old one
+        if self._session.counters["disconnects"] > losses:
+            raise BrokerError(f"the connection was lost: {self._words.text}")
+        if not acknowledged:
+            raise BrokerError(f"{n} messages of {size} bytes were not acknowledged within {timeout_s:g} s")
         return took
 
     def round_trips(self, n: int, size: int, timeout_s: float) -> list[float]:
@@ -99,6 +109,8 @@ class Echo:
 
     def _check_refused(self) -> None:
         if self._session.counters["refused"]:
+            # it counts before it says why
+            self._session.stop(STOP_TIMEOUT_S)
             raise BrokerError(f"the broker does not let this device use {self._topic}: {self._words.text}")
 
     def _send(self, size: int, deadline: float) -> int:

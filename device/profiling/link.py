@@ -9,13 +9,16 @@ from device.config import DeviceConfiguration
 from device.profiling.echo import SMALLEST, Echo
 from specnet.errors import BrokerError, ConfigurationError
 from specnet.profiles import LinkProfile, Quantiles
-from specnet.profiles.fields import now
+from specnet.profiles.fields import MAX_TEXT, now
 from specnet.profiles.overhead import TCP_IP_BYTES, TLS_RECORD_BYTES, publish_bytes, request_properties_bytes
 
 BURST_S = 0.25
 MAX_BURST = 256
 BURST_TIMEOUT_S = 60.0
+DOWN_PER_UP = 20.0
+"""A burst that goes up and down may take so many times as long as one that only goes up."""
 FIRST = 5
+"""Messages that are acknowledged before bursts begin, and may be lost before there is no hope."""
 _BUNDLE = "0" * 16
 _PLACES = "-1-1000"
 
@@ -81,19 +84,21 @@ def measure_link(
         echo.subscribe(timeout_s)
         trips = {size: _round_trips(echo, count, size, timeout_s, progress) for size in sorted(set(sizes))}
         progress(f"burst of {burst} messages up and down")
-        arrived = echo.round_trips(burst, largest, BURST_TIMEOUT_S)
+        arrived = echo.round_trips(burst, largest, timeout_s + DOWN_PER_UP * took_s)
     if not arrived or not all(trips.values()):
         raise BrokerError(f"no message of {largest} bytes came back on {configuration.topics.ping}")
+    n_sent = count * len(trips)
     round_trip_ms = {size: Quantiles.of([1e3 * trip for trip in times]) for size, times in trips.items()}
     back = round_trip_ms[smallest].p50 / 1e3
+    broker = f"{configuration.broker.host}:{configuration.broker.port}"
     profile = LinkProfile(
-        name=f"{configuration.site}/{configuration.device} to {configuration.broker.host}:{configuration.broker.port}",
+        name=f"{configuration.site}/{configuration.device} to {broker}"[:MAX_TEXT],
         created=now(),
         source="measured",
         round_trip_ms=round_trip_ms[smallest],
         uplink_bits_s=uplink,
         downlink_bits_s=_rate(len(arrived) * (largest + per_message), max(arrived), back),
-        loss=1 - sum(map(len, trips.values())) / (count * len(trips)),
+        loss=(n_sent - sum(map(len, trips.values()))) / n_sent,
         overhead_bytes=per_message,
         max_payload_bytes=0,
         duty_cycle=1.0,
