@@ -109,8 +109,11 @@ class LoadTest:
         worker.start()
         try:
             feed(queue)
-        finally:
             queue.close()
+        except BaseException:
+            queue.discard()
+            raise
+        finally:
             ended = worker.join(JOIN_TIMEOUT_S)
         if not ended:
             raise ModelError(f"the worker has not come to an end within {JOIN_TIMEOUT_S:g} s")
