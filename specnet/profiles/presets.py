@@ -104,11 +104,12 @@ _ACK_TIMEOUT_S = 2.0
 def _lorawan(data_rate: int) -> dict[str, Any]:
     spreading_factor, bandwidth, rate, payload = _LORAWAN[data_rate]
     modulation = LoraModulation(spreading_factor=spreading_factor, bandwidth_hz=bandwidth)
-    slowest = LoraModulation(spreading_factor=_LORAWAN[0][0], bandwidth_hz=_LORAWAN[0][1], crc=False)
     answer = _ANSWER_BYTES + _LORAWAN_MAC_BYTES
     # downlinks of LoRaWAN have no checksum of the physical layer
-    quick = LoraModulation(spreading_factor=spreading_factor, bandwidth_hz=bandwidth, crc=False).air_time_s(answer)
-    first, second = _WINDOWS_S[0] + quick, _WINDOWS_S[1] + slowest.air_time_s(answer)
+    same_rate = LoraModulation(spreading_factor=spreading_factor, bandwidth_hz=bandwidth, crc=False)
+    slowest_rate = LoraModulation(spreading_factor=_LORAWAN[0][0], bandwidth_hz=_LORAWAN[0][1], crc=False)
+    first = _WINDOWS_S[0] + same_rate.air_time_s(answer)
+    second = _WINDOWS_S[1] + slowest_rate.air_time_s(answer)
     return {
         "lora": modulation,
         "uplink_bits_s": float(rate),
