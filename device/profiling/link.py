@@ -17,6 +17,7 @@ MAX_BURST = 256
 BURST_TIMEOUT_S = 60.0
 DOWN_PER_UP = 20.0
 """A burst that goes up and down may take so many times as long as one that only goes up."""
+FEWEST_BACK = 4
 FIRST = 5
 """Messages that are acknowledged before bursts begin, and may be lost before there is no hope."""
 _BUNDLE = "0" * 16
@@ -43,7 +44,8 @@ def measure_link(
     """Measure round trips, rates and losses over the configured broker.
 
     The uplink is timed before there is a subscription, from the first publish to the last acknowledgement, by bursts
-    that double until one takes `BURST_S`; the downlink by the same burst with all messages coming back.
+    that double until one takes `BURST_S`; the downlink by such a burst with all messages coming back, from the first
+    arrival to the last.
 
     Parameters
     ----------
@@ -83,13 +85,13 @@ def measure_link(
         uplink = _rate(burst * (largest + per_message), took_s, delay_s)
         echo.subscribe(timeout_s)
         trips = {size: _round_trips(echo, count, size, timeout_s, progress) for size in sorted(set(sizes))}
-        progress(f"burst of {burst} messages up and down")
-        arrived = echo.round_trips(burst, largest, timeout_s + DOWN_PER_UP * took_s)
+        returning = max(burst, FEWEST_BACK)
+        progress(f"burst of {returning} messages up and down")
+        arrived = echo.round_trips(returning, largest, timeout_s + DOWN_PER_UP * took_s * returning / burst)
     if not arrived or not all(trips.values()):
         raise BrokerError(f"no message of {largest} bytes came back on {configuration.topics.ping}")
     n_sent = count * len(trips)
     round_trip_ms = {size: Quantiles.of([1e3 * trip for trip in times]) for size, times in trips.items()}
-    back = round_trip_ms[smallest].p50 / 1e3
     broker = f"{configuration.broker.host}:{configuration.broker.port}"
     profile = LinkProfile(
         name=f"{configuration.site}/{configuration.device} to {broker}"[:MAX_TEXT],
@@ -97,7 +99,7 @@ def measure_link(
         source="measured",
         round_trip_ms=round_trip_ms[smallest],
         uplink_bits_s=uplink,
-        downlink_bits_s=_rate(len(arrived) * (largest + per_message), max(arrived), back),
+        downlink_bits_s=_arrival_rate(arrived, largest + per_message),
         loss=(n_sent - sum(map(len, trips.values()))) / n_sent,
         overhead_bytes=per_message,
         max_payload_bytes=0,
@@ -121,6 +123,12 @@ def _round_trips(echo: Echo, count: int, size: int, timeout_s: float, progress: 
 def _rate(n_bytes: int, seconds: float, delay_s: float) -> float:
     """Bits a second; the delay of the last message is no part of the rate, unless it is all that there is."""
     return 8 * n_bytes / (seconds - delay_s if seconds > 2 * delay_s else seconds)
+
+
+def _arrival_rate(arrived: Sequence[float], n_bytes: int) -> float:
+    """Bits a second between arrivals of messages of `n_bytes`: the first one's way there and back is no part of it."""
+    span = max(arrived) - min(arrived)
+    return 8 * n_bytes * (len(arrived) - 1) / span if span > 0 else 8 * n_bytes / max(arrived)
 
 
 def _overhead(configuration: DeviceConfiguration) -> dict[str, int]:
