@@ -7,11 +7,12 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from device.commands import run, selftest, simulate
+from device.commands import ping, profile, run, selftest, simulate
 from specnet.errors import SpecnetError
 
-COMMANDS = {"run": run, "selftest": selftest, "simulate": simulate}
+COMMANDS = {"run": run, "selftest": selftest, "profile": profile, "ping": ping, "simulate": simulate}
 USER_ERROR = 2
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 on success, 1 when a check failed, 2 for a mistake of the user, with one line on stderr.
+        0 on success, 1 when a check failed, 2 for a mistake of the user, with one line on stderr, 130 when interrupted.
     """
     args = build_parser().parse_args(arguments)
     logging.basicConfig(
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SpecnetError as error:
         sys.stderr.write(f"specnet-device: {error}\n")
         return USER_ERROR
+    except KeyboardInterrupt:
+        sys.stderr.write("specnet-device: interrupted\n")
+        return INTERRUPTED
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""``specnet-gateway``: serve, models, selftest."""
+"""``specnet-gateway``: serve, models, selftest, profile."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gateway.config import PREFIX, GatewaySettings
 from gateway.engine import EngineSettings, create_engine
 from gateway.logs import configure_logging
 from gateway.models import ModelStore, add_bundle
+from gateway.profiling import measure_gateway
 from gateway.selftest import Check, run_checks
 from gateway.service import GatewayService
 from specnet import __version__
 from specnet.configuration import load_configuration
-from specnet.errors import SpecnetError
+from specnet.errors import ConfigurationError, SpecnetError
+from specnet.profiles import describe, write_profile
+from specnet.status_line import StatusLine
 
 _OPTIONS = {
     "store": "store",
@@ -39,7 +44,7 @@ _MODEL_COLUMNS = ("name", "version", "id", "classes", "splits", "path")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit code: 0 done, 1 a check failed, 2 a user's mistake."""
+    """Run a command; returns the exit code: 0 done, 1 a check failed, 2 a user's mistake, 130 interrupted."""
     options = _parser().parse_args(arguments)
     configure_logging()
     try:
@@ -50,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         sys.stderr.write(f"specnet-gateway: {error.filename or ''}: {error.strerror or error}\n")
         return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("specnet-gateway: interrupted\n")
+        return 130
     return code
 
 
@@ -106,6 +114,35 @@ def _selftest(options: argparse.Namespace) -> int:
         rows = [(check.what, "ok" if check.passed else "FAILED", check.detail) for check in checks]
         _print_table([("check", "result", "detail"), *rows])
     return 1 if failed else 0
+
+
+def _profile(options: argparse.Namespace) -> int:
+    if not 100 <= options.requests <= 1_000_000:
+        raise ConfigurationError(f"--requests is from 100 to 1000000, got {options.requests}")
+    shares = _shares(options.loads)
+    with StatusLine() as status:
+        profile = measure_gateway(
+            _settings(options), options.bundle, shares, options.requests, seed=options.seed, progress=status.show
+        )
+    if options.out is not None:
+        write_profile(options.out, profile)
+    if options.json:
+        _print_json(msgspec.to_builtins(profile))
+        return 0
+    sys.stdout.write(describe(profile) + "\n")
+    if options.out is not None:
+        sys.stdout.write(f"\nprofile: {options.out}\n")
+    return 0
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        shares = [float(word) for word in text.split(",")] if text else []
+    except ValueError:
+        shares = [-1.0]
+    if len(shares) > 16 or not all(0.01 <= share <= 0.99 for share in shares):
+        raise ConfigurationError(f"--loads takes up to 16 shares from 0.01 to 0.99 such as 0.25,0.5, got {text[:80]!r}")
+    return shares
 
 
 def _plain(check: Check) -> dict[str, Any]:
@@ -175,7 +212,25 @@ def _parser() -> argparse.ArgumentParser:
         "specnet-gateway selftest --store models --broker 127.0.0.1:1883",
     )
     _add_broker(selftest)
-    for command in (listing, adding, selftest):
+    profile = _command(
+        commands,
+        "profile",
+        _profile,
+        "Measure what segments take here, and how long requests wait under load; no broker is needed.",
+        "specnet-gateway profile --store models --bundle minerals --out gateway.json",
+    )
+    profile.add_argument("--bundle", required=True, metavar="NAME_OR_ID", help="a bundle of the store")
+    profile.add_argument("--out", type=Path, metavar="FILE", help="write the profile here, such as gateway.json")
+    profile.add_argument(
+        "--loads",
+        default="0.25,0.5,0.75,0.9",
+        metavar="SHARE,...",
+        help="loads as shares of the capacity that is measured first (default: 0.25,0.5,0.75,0.9); empty for none",
+    )
+    profile.add_argument("--requests", type=int, default=2000, metavar="N", help="requests for each load")
+    profile.add_argument("--max-batch", type=int, help="most requests of a batch")
+    profile.add_argument("--seed", type=int, default=0, help="of the moments at which requests come")
+    for command in (listing, adding, selftest, profile):
         _add_engine(command)
         command.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser

@@ -15,6 +15,7 @@
     ├── WireError                 a message: malformed, invalid field
     │   ├── MessageTooLargeError  over the size limit
     │   └── MessageVersionError   another protocol version
+    ├── ProfileError              a profile of a device, link or gateway: foreign, damaged, impossible numbers
     ├── SpectrometerError         the instrument: garbage, unplugged, timeout
     └── BrokerError               the broker cannot be used as configured
 
@@ -74,6 +75,10 @@ class MessageTooLargeError(WireError):
 
 class MessageVersionError(WireError):
     """A message speaks another version of the protocol."""
+
+
+class ProfileError(SpecnetError):
+    """A profile of a device, a link or a gateway cannot be read, written or believed."""
 
 
 class SpectrometerError(SpecnetError):

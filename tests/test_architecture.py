@@ -21,6 +21,7 @@ CORE = (
     "specnet.configuration",
     "specnet.mqtt",
     "specnet.runtime",
+    "specnet.profiles",
 )
 
 

@@ -1,4 +1,4 @@
-"""``specnet inspect``: show what a file of spectra or a bundle holds."""
+"""``specnet inspect``: show what a file of spectra, a bundle or a profile holds."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from specnet.datasets.plots import plot_classes
 from specnet.datasets.report import SpectraReport, report_spectra
 from specnet.datasets.table import Holdout
 
-HELP = "Show what a file of spectra or a bundle holds, and what is suspicious about it."
+HELP = "Show what a file of spectra, a bundle or a profile holds, and what is suspicious about it."
 EXAMPLE = "specnet inspect minerals.h5 --plot minerals.png"
 
 MAX_ROWS = 40
 BUNDLE_SUFFIX = ".specnet"
+PROFILE_SUFFIX = ".json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
-    parser.add_argument("path", type=Path, help="HDF5 file of spectra, or a *.specnet bundle")
+    parser.add_argument("path", type=Path, help="HDF5 file of spectra, a *.specnet bundle, or a *.json profile")
     parser.add_argument(
         "--plot",
         type=Path,
@@ -34,9 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Report on a file of spectra or a bundle."""
+    """Report on a file of spectra, a bundle or a profile."""
     if args.path.suffix == BUNDLE_SUFFIX:
         return _inspect_bundle(args.path)
+    if args.path.suffix == PROFILE_SUFFIX:
+        return _inspect_profile(args.path)
     return _inspect_spectra(args.path, args.plot)
 
 
@@ -109,3 +112,14 @@ def _inspect_bundle(path: Path) -> dict[str, Any]:
     manifest = read_bundle(path).manifest
     show_bundle(path, manifest)
     return {"kind": "bundle", "path": str(path), "manifest": msgspec.to_builtins(manifest)}
+
+
+def _inspect_profile(path: Path) -> dict[str, Any]:
+    import msgspec
+
+    from specnet.profiles import describe, read_profile
+
+    profile = read_profile(path)
+    console.say(describe(profile))
+    document: dict[str, Any] = msgspec.to_builtins(profile)
+    return document

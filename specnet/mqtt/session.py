@@ -217,6 +217,19 @@ class MqttSession:
         self._supervisor.count("published" if sent else "congested")
         return sent
 
+    def flush(self, timeout: float) -> bool:
+        """Wait until the broker has acknowledged what was published; False after `timeout` seconds, or unconnected.
+
+        Raises
+        ------
+        BrokerError
+            When called from one of the session's callbacks, which would wait for itself.
+        """
+        if threading.current_thread() is self._supervisor.thread:
+            raise BrokerError("flush must not be called from a callback of the session")
+        connection = self._supervisor.connection
+        return connection is not None and connection.flush(max(0.0, timeout))
+
     def acknowledge(self, incoming: Incoming) -> None:
         """Tell the broker that a message is done with, from any thread; without `manual_ack` it has been told.
 

@@ -60,6 +60,11 @@ class Topics:
         """`Command` messages to the device."""
         return f"{self.base}/cmd"
 
+    @property
+    def ping(self) -> str:
+        """Messages of a device to itself, by which it measures its link."""
+        return f"{self.base}/ping"
+
     def offload(self, bundle: str, split: int) -> str:
         """`OffloadRequest` messages from the device."""
         if not 0 <= split <= MAX_SPLIT:

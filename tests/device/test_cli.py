@@ -37,7 +37,7 @@ def configuration(folder: Path, bundle: Path, text: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["run", "simulate", "selftest"])
+@pytest.mark.parametrize("command", ["run", "simulate", "selftest", "profile", "ping"])
 def test_help_has_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0

@@ -129,6 +129,24 @@ def test_publishing_inside_a_callback_works(any_broker: Broker) -> None:
     server.stop()
 
 
+def test_flush_waits_for_acknowledgements_and_never_inside_a_callback(any_broker: Broker) -> None:
+    refused: list[str] = []
+
+    def ask(incoming: Incoming) -> None:
+        with pytest.raises(BrokerError, match="flush must not be called from a callback") as caught:
+            session.flush(1.0)
+        refused.append(str(caught.value))
+
+    session = connected_session(any_broker, "node-1", "t", on_message=ask)
+    for _ in range(50):
+        assert session.publish("t", b"x" * 1000)
+    assert session.flush(10.0)
+    wait_until(lambda: len(refused) == 50, "all messages have come back")
+    session.stop()
+    assert not session.flush(0.0)
+    assert session.counters["callback_errors"] == session.counters["lost_in_flight"] == 0
+
+
 def test_stop_inside_a_callback_is_refused(broker: Broker) -> None:
     refused = threading.Event()
 

@@ -23,6 +23,7 @@ def test_topics_are_those_of_the_contract() -> None:
     assert topics.result == "specnet/v1/lab/probe-1/result"
     assert topics.answer == "specnet/v1/lab/probe-1/answer"
     assert topics.command == "specnet/v1/lab/probe-1/cmd"
+    assert topics.ping == "specnet/v1/lab/probe-1/ping"
     assert topics.offload("0123abcd", 2) == "specnet/v1/lab/probe-1/offload/0123abcd/2"
     assert shared_offload_filter("gateways", "lab") == "$share/gateways/specnet/v1/lab/+/offload/+/+"
     assert shared_offload_filter("gateways") == "$share/gateways/specnet/v1/+/+/offload/+/+"

@@ -1,0 +1,82 @@
+"""A whole `DeviceProfile` of this machine."""
+
+from __future__ import annotations
+
+import platform
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from device.config import DeviceConfiguration
+from device.profiling.power import Power, measure_power
+from device.profiling.steps import StepRunner
+from device.spectrometers.axis import resolve_axis
+from specnet import __version__
+from specnet.bundle import read_bundle
+from specnet.profiles import DeviceProfile, Quantiles
+from specnet.profiles.fields import now
+
+_PAGE_BYTES = resource.getpagesize()
+
+
+def measure_device(
+    configuration: DeviceConfiguration,
+    n_spectra: int,
+    *,
+    stated: Power | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> DeviceProfile:
+    """Run all segments of the configured bundle on its self-test spectra and time every step.
+
+    Parameters
+    ----------
+    configuration
+        Names bundle, spectrometer axis and threads.
+    n_spectra
+        Spectra to run.
+    stated
+        Power as a person knows it; otherwise it is measured where that is possible.
+    progress
+        Told how many spectra are done.
+
+    Raises
+    ------
+    BundleError
+        When the bundle cannot be used; `AxisError` or `ConfigurationError` when the spectrometer's axis cannot.
+    """
+    bundle = read_bundle(configuration.bundle)
+    pixels = resolve_axis(configuration.spectrometer, bundle.source_axis)
+    runner = StepRunner(bundle, pixels, threads=configuration.threads)
+    times = runner.run(n_spectra, progress=progress)
+    memory_bytes = resident_bytes()
+    power = stated or measure_power(lambda: runner.run(1))
+    return DeviceProfile(
+        name=f"{configuration.site}/{configuration.device}",
+        created=now(),
+        software=(
+            f"specnet {__version__}, ONNX Runtime {ort.__version__}, numpy {np.__version__}, "
+            f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
+        ),
+        bundle=bundle.bundle_id,
+        threads=configuration.threads,
+        n_spectra=n_spectra,
+        preprocessing_us=Quantiles.of(times.preprocessing),
+        segments_us={key: Quantiles.of(values) for key, values in times.segments.items()},
+        policy_us=Quantiles.of(times.policy),
+        codecs_us={key: Quantiles.of(values) for key, values in times.codecs.items()},
+        active_watts=power.active_watts,
+        idle_watts=power.idle_watts,
+        power=power.source,
+        memory_bytes=memory_bytes,
+    )
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM; the most that it ever was where the kernel does not tell the present."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -1,0 +1,106 @@
+"""Times of the steps of a classification, each on its own, on the bundle's self-test spectra."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from device.spectrometers.axis import PixelAxis
+from specnet.bundle import Bundle
+from specnet.codec import encode_features
+from specnet.errors import BundleIntegrityError
+from specnet.runtime import Segments
+from specnet.spectra import check_intensity
+
+WARM_UP = 20
+
+
+@dataclass
+class StepTimes:
+    """Microseconds of single calls: of preprocessing, of each segment, of decisions, of the codec of each split."""
+
+    preprocessing: list[float] = field(default_factory=list)
+    segments: dict[str, list[float]] = field(default_factory=dict)
+    policy: list[float] = field(default_factory=list)
+    codecs: dict[str, list[float]] = field(default_factory=dict)
+
+
+class StepRunner:
+    """Runs every segment of a bundle on one spectrum after the other, as the service does, and never leaves early.
+
+    Parameters
+    ----------
+    bundle
+        A checked bundle.
+    pixels
+        Axis of the spectrometer: preprocessing depends on it.
+    threads
+        Threads of one segment call.
+
+    Raises
+    ------
+    AxisError
+        When the spectrometer does not cover the model's axis.
+    BundleIntegrityError
+        When the bundle has no self-test spectra.
+    """
+
+    def __init__(self, bundle: Bundle, pixels: PixelAxis, *, threads: int) -> None:
+        self._manifest = bundle.manifest
+        self._pixels = pixels
+        self._prepare = bundle.pipeline.bind(pixels.axis)
+        self._segments = Segments(bundle, threads=threads)
+        self._counts = _counts(bundle, pixels)
+
+    def run(self, n: int, *, progress: Callable[[int], None] = lambda done: None) -> StepTimes:
+        """Time `n` spectra after a warm-up; `progress` is told how many are done."""
+        for number in range(WARM_UP):
+            self._run_one(self._counts[number % len(self._counts)], StepTimes())
+        times = StepTimes()
+        for number in range(n):
+            self._run_one(self._counts[number % len(self._counts)], times)
+            progress(number + 1)
+        return times
+
+    def _run_one(self, counts: NDArray[np.float32], times: StepTimes) -> None:
+        manifest = self._manifest
+        policy = manifest.policy
+        before = time.perf_counter()
+        spectrum = self._prepare(self._pixels.arrange(check_intensity(counts, self._pixels.n_points)))
+        times.preprocessing.append(_since(before))
+        features = spectrum[np.newaxis, :, np.newaxis]
+        state = policy.initial_state(1, len(manifest.classes))
+        for index in range(len(manifest.segments)):
+            before = time.perf_counter()
+            output = self._segments.run(index, features)
+            times.segments.setdefault(str(index), []).append(_since(before))
+            before = time.perf_counter()
+            decision = policy.decide(index, output.logits, state)
+            times.policy.append(_since(before))
+            state = decision.state
+            features = features if output.features is None else output.features
+            if index < manifest.n_stages:
+                codec = manifest.codecs[str(index)]
+                before = time.perf_counter()
+                encode_features(codec, features[0])
+                times.codecs.setdefault(f"{index}:{codec}", []).append(_since(before))
+
+
+def _counts(bundle: Bundle, pixels: PixelAxis) -> NDArray[np.float32]:
+    """Self-test spectra ``(n, n_points)`` as this spectrometer would deliver them: in the order of its pixels."""
+    intensity = bundle.selftest().get("intensity")
+    if intensity is None or intensity.ndim != 2 or not len(intensity):
+        raise BundleIntegrityError(f"bundle {bundle.bundle_id} has no self-test spectra")
+    source, wanted = bundle.source_axis.values, pixels.axis.values
+    on_axis = np.stack([np.interp(wanted, source, row) for row in intensity.astype(np.float64)])
+    counts = np.empty_like(on_axis, dtype=np.float32)
+    counts[:, pixels.order] = on_axis
+    return counts
+
+
+def _since(before: float) -> float:
+    return (time.perf_counter() - before) * 1e6
