@@ -1,6 +1,6 @@
 """The running state of an exit policy in few bytes: log-probabilities on steps that grow with unlikeliness.
 
-A class that is 12 nats behind will not win any more; whether it is 12 or 15 behind matters to nobody. What a class is
+A class that is 9 nats behind will hardly win any more; whether it is 9 or 15 behind matters to nobody. What a class is
 behind the best one is therefore rounded to `STEPS`, and entropy-coded with whichever of `TABLES` makes it shortest.
 
 Legend: S size of the state.
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from specnet.codec.rans import SCALE, FrequencyTables
+from specnet.codec.rans import FrequencyTables
 from specnet.errors import CodecError
 
 Float32 = NDArray[np.float32]
-STEPS = np.array([0, 0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10, 13, 17], dtype=np.float32)
+STEPS = np.array([0, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 9], dtype=np.float32)
 """Nats behind the likeliest class."""
 _EDGES = (STEPS[1:] + STEPS[:-1]) / 2
-_CENTRES, _WIDTHS = (2, 5, 8, 11, 13, 15), (1, 2, 4)
+_CENTRES, _WIDTHS = (2, 5, 7, 8, 9, 10), (1, 2, 4)
 
 
 def _bumps() -> FrequencyTables:
@@ -30,7 +30,6 @@ def _bumps() -> FrequencyTables:
         for centre in _CENTRES
         for width in _WIDTHS
     ]
-    assert len(rows) < SCALE
     return FrequencyTables.from_counts(np.array(rows))
 
 

@@ -83,7 +83,7 @@ def test_device_and_gateway_give_the_answers_of_the_whole_network(policy: ExitPo
                 found = final.label, final.exit_index, final.known
                 offloaded += 1
             assert found == (expected.labels[row], expected.exit_index[row], expected.known[row])
-        assert agreeing >= 0.9 * offloaded > 0  # a packed state is rounded, which may turn a close decision
+        assert agreeing >= 0.8 * offloaded > 0  # a packed state is rounded, which may turn a close decision
 
 
 def test_a_state_of_another_policy_and_an_absurd_one_are_refused(tmp_path: Path) -> None:

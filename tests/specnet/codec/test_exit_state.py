@@ -40,7 +40,7 @@ def test_what_is_behind_the_best_is_rounded_to_the_steps(n: int, scale: float, s
 
 
 def test_it_is_short() -> None:
-    for n, most in ((2, 8), (10, 12), (63, 40), (216, 90)):
+    for n, most in ((2, 8), (10, 12), (63, 40), (216, 70)):
         layout = StateLayout(((n, True),))
         assert len(layout.encode(log_p(n, 5, 0))) <= most
 
