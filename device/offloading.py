@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
-
 from device.classifier import LocalAnswer
 from device.outbox import PendingRequest
 from specnet.bundle import Bundle
-from specnet.codec import RAW, EncodedFeatures, encode_features, pack_spectrum
+from specnet.handover import encode_handover
 from specnet.wire import OffloadRequest, Provisional, Topics, pack_request
-
-WITHOUT_RAW = "float16"
-"""Codec of the preprocessed spectrum where the raw one cannot be sent."""
 
 
 class RequestMaker:
@@ -35,7 +30,7 @@ class RequestMaker:
     def __init__(self, topics: Topics, boot: int, bundle: Bundle, deadline_s: float, max_bytes: int) -> None:
         self._topics = topics
         self._boot = boot
-        self._manifest, self._codecs = bundle.manifest, bundle.codecs
+        self._bundle, self._manifest = bundle, bundle.manifest
         self._deadline_ms = max(1, round(deadline_s * 1000))
         self._max_bytes = max_bytes
 
@@ -63,7 +58,7 @@ class RequestMaker:
             sequence=sequence,
             bundle=bundle_id,
             split=split,
-            features=self._encode(split, answer),
+            features=encode_handover(self._bundle, split, answer.features, raw=answer.raw, active=answer.active),
             state=self._manifest.state_layout.encode(answer.state),
             packed_state=True,
             provisional=Provisional(
@@ -88,12 +83,3 @@ class RequestMaker:
             known=answer.known,
         )
         return pending, self._topics.offload(bundle_id, split), payload
-
-    def _encode(self, split: int, answer: LocalAnswer) -> EncodedFeatures:
-        assert answer.features is not None
-        name = self._manifest.codecs[str(split)]
-        if name == RAW and answer.raw is not None:
-            data = pack_spectrum(answer.raw)
-            return EncodedFeatures(RAW, None, data, zlib.crc32(data))
-        name = WITHOUT_RAW if name == RAW else name
-        return encode_features(name, answer.features, self._codecs, active=answer.active)

@@ -7,8 +7,8 @@ import numpy as np
 from gateway.engine import Engine, Float32
 from gateway.models import ServedModel
 from specnet.bundle import Bundle
-from specnet.codec import encode_features
 from specnet.errors import BundleIntegrityError
+from specnet.handover import encode_handover
 from specnet.wire import OffloadRequest, Provisional
 
 USUAL_SPLIT = 1
@@ -40,7 +40,7 @@ def sample_requests(engine: Engine, model: ServedModel, bundle: Bundle) -> list[
     """
     manifest = model.manifest
     split, policy = min(USUAL_SPLIT, manifest.n_stages - 1), manifest.policy
-    features = prepared_vectors(bundle)
+    features, raw = prepared_vectors(bundle), bundle.selftest()["intensity"]
     state = policy.initial_state(len(features), len(manifest.classes))
     for index in range(split + 1):
         output = engine.run(model.bundle_id, index, features)
@@ -58,8 +58,15 @@ def sample_requests(engine: Engine, model: ServedModel, bundle: Bundle) -> list[
             sequence=int(row),
             bundle=model.bundle_id,
             split=split,
-            features=encode_features(manifest.codecs[str(split)], features[row]),
-            state=state[row].astype("<f4").tobytes(),
+            features=encode_handover(
+                bundle,
+                split,
+                features[row],
+                raw=raw[row],
+                active=None if output.depth is None else output.depth[row] > 0,
+            ),
+            state=manifest.state_layout.encode(state[row]),
+            packed_state=True,
             provisional=Provisional(
                 label=int(labels[row]),
                 probability=min(1.0, float(decision.probabilities[row, labels[row]])),

@@ -16,6 +16,7 @@ CORE = (
     "specnet.preprocessing",
     "specnet.exits",
     "specnet.codec",
+    "specnet.handover",
     "specnet.bundle",
     "specnet.wire",
     "specnet.configuration",

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from device.spectrometers.axis import PixelAxis
 from specnet.bundle import Bundle
-from specnet.codec import encode_features
 from specnet.errors import BundleIntegrityError
+from specnet.handover import encode_handover
 from specnet.runtime import Segments
 from specnet.spectra import check_intensity
 
@@ -50,7 +50,7 @@ class StepRunner:
     """
 
     def __init__(self, bundle: Bundle, pixels: PixelAxis, *, threads: int) -> None:
-        self._manifest = bundle.manifest
+        self._bundle, self._manifest = bundle, bundle.manifest
         self._pixels = pixels
         self._prepare = bundle.pipeline.bind(pixels.axis)
         self._segments = Segments(bundle, threads=threads)
@@ -70,7 +70,8 @@ class StepRunner:
         manifest = self._manifest
         policy = manifest.policy
         before = time.perf_counter()
-        spectrum = self._prepare(self._pixels.arrange(check_intensity(counts, self._pixels.n_points)))
+        raw = self._pixels.arrange(check_intensity(counts, self._pixels.n_points))
+        spectrum = self._prepare(raw)
         times.preprocessing.append(_since(before))
         features = spectrum[np.newaxis, :, np.newaxis]
         state = policy.initial_state(1, len(manifest.classes))
@@ -84,10 +85,23 @@ class StepRunner:
             state = decision.state
             features = features if output.features is None else output.features
             if index < manifest.n_stages:
-                codec = manifest.codecs[str(index)]
-                before = time.perf_counter()
-                encode_features(codec, features[0])
-                times.codecs.setdefault(f"{index}:{codec}", []).append(_since(before))
+                self._encode(index, features[0], None if output.depth is None else output.depth[0] > 0, raw, times)
+
+    def _encode(
+        self,
+        split: int,
+        features: NDArray[np.float32],
+        active: NDArray[np.bool_] | None,
+        raw: NDArray[np.float32],
+        times: StepTimes,
+    ) -> None:
+        """Time the codec that the bundle names, and its bottlenecks for this split point."""
+        manifest = self._manifest
+        own = [name for name, info in manifest.bottlenecks.items() if info.split == split]
+        for codec in dict.fromkeys([manifest.codecs[str(split)], *own]):
+            before = time.perf_counter()
+            encode_handover(self._bundle, split, features, raw=raw, active=active, codec=codec)
+            times.codecs.setdefault(f"{split}:{codec}", []).append(_since(before))
 
 
 def _counts(bundle: Bundle, pixels: PixelAxis) -> NDArray[np.float32]:

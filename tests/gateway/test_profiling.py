@@ -47,7 +47,7 @@ def test_requests_are_those_that_a_device_would_send(model: ServedModel, engine:
     for request in requests:
         assert (request.split, request.bundle) == (1, model.bundle_id)
         assert request.features.shape == model.manifest.split_shape(1)
-        assert len(request.state) == 4 * model.manifest.policy.state_size(3)
+        assert request.state_array(model.manifest.state_layout).size == model.manifest.policy.state_size(3)
 
 
 @pytest.mark.parametrize(("threshold", "sent"), [(-1.0, 4), (None, 2), (2.0, 4)])
