@@ -13,11 +13,11 @@ from device.spectrometers.axis import PixelAxis
 from specnet.bundle import Bundle
 from specnet.errors import ConfigurationError, SpectrumError
 from specnet.exits import ExitPolicy
+from specnet.handover import OWN_POINT
 from specnet.runtime import Segments
 from specnet.spectra import check_intensity
 
 Float32 = NDArray[np.float32]
-DEFAULT_POINT = "default"
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class LocalClassifier:
         ConfigurationError
             When the bundle has none of this name.
         """
-        points = {DEFAULT_POINT: self.bundle.manifest.policy, **self.bundle.manifest.operating_points}
+        points = {OWN_POINT: self.bundle.manifest.policy, **self.bundle.manifest.operating_points}
         if name not in points:
             raise ConfigurationError(f"unknown operating point {name[:80]!r}; this bundle has {', '.join(points)}")
         self._policy = points[name]

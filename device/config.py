@@ -23,10 +23,11 @@ from typing import Any
 
 import msgspec
 
-from device.classifier import DEFAULT_POINT
 from device.spectrometers.settings import SpectrometerSettings
 from specnet.configuration import load_configuration
 from specnet.errors import ConfigurationError, WireError
+from specnet.handover import OWN_POINT, usual_split
+from specnet.manifest import Manifest
 from specnet.mqtt import BrokerSettings
 from specnet.wire import Topics
 
@@ -98,7 +99,8 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     state_dir
         Folder for what must survive a restart.
     split
-        Segments 0..split run here; the number of the bundle's stages means all of them.
+        Segments 0..split run here; the number of the bundle's stages means all of them. None takes what tuning chose
+        for the operating point, and 1 where the bundle was not tuned.
     operating_point
         Exit policy out of the bundle; ``default`` is its own.
     threads
@@ -113,8 +115,8 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     bundle: str
     state_dir: str
     site: str = "default"
-    split: int = 1
-    operating_point: str = DEFAULT_POINT
+    split: int | None = None
+    operating_point: str = OWN_POINT
     threads: int = 1
     stop_at_end: bool = True
     seed: int | None = None
@@ -128,8 +130,12 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             Topics(self.site, self.device)
         except WireError as error:
             raise ConfigurationError(str(error)) from error
-        _check("split", self.split, 0, 63)
+        _check("split", self.split or 0, 0, 63)
         _check("threads", self.threads, 1, 64)
+
+    def split_of(self, manifest: Manifest) -> int:
+        """Where to split with a bundle."""
+        return usual_split(manifest, self.operating_point) if self.split is None else self.split
 
     @property
     def topics(self) -> Topics:

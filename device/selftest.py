@@ -60,10 +60,11 @@ def _check_bundle(configuration: DeviceConfiguration) -> str:
 def _check_model_fits(configuration: DeviceConfiguration) -> str:
     bundle = read_bundle(configuration.bundle)
     pixels = resolve_axis(configuration.spectrometer, bundle.source_axis)
-    classifier = LocalClassifier(bundle, pixels, configuration.split)
+    split = configuration.split_of(bundle.manifest)
+    classifier = LocalClassifier(bundle, pixels, split)
     classifier.use_operating_point(configuration.operating_point)
     first, last = pixels.axis.values[0], pixels.axis.values[-1]
-    return f"{pixels.n_points} points, {first:g} to {last:g} {pixels.axis.unit}; split {configuration.split}"
+    return f"{pixels.n_points} points, {first:g} to {last:g} {pixels.axis.unit}; split {split}"
 
 
 def _check_spectrometer(configuration: DeviceConfiguration) -> str:

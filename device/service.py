@@ -65,8 +65,9 @@ class DeviceService:
         settings = configuration.spectrometer
         bundle = read_bundle(configuration.bundle)
         pixels = resolve_axis(settings, bundle.source_axis)
+        self._split = configuration.split_of(bundle.manifest)
         self._classifier = LocalClassifier(
-            bundle, pixels, configuration.split, full_scale=settings.full_scale, threads=configuration.threads
+            bundle, pixels, self._split, full_scale=settings.full_scale, threads=configuration.threads
         )
         self._classifier.use_operating_point(configuration.operating_point)
         spectrometer = create_spectrometer(settings, pixels.n_points)
@@ -94,7 +95,7 @@ class DeviceService:
         max_bytes = min(MAX_PAYLOAD_BYTES, configuration.broker.max_payload_bytes)
         self._maker = RequestMaker(topics, boot, bundle, configuration.uplink.deadline_s, max_bytes)
         self._reporter = Reporter(topics.device, boot, bundle.bundle_id, manifest.classes, self._writer, self._obey)
-        splits = tuple(range(min(configuration.split + 1, manifest.n_stages)))
+        splits = tuple(range(min(self._split + 1, manifest.n_stages)))
         birth = Birth(
             device=topics.device,
             boot=boot,

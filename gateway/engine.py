@@ -12,8 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from specnet.bundle import WEIGHTS, Bundle
+from specnet.bundle import Bundle
 from specnet.errors import BundleIntegrityError, ConfigurationError, ModelError
+from specnet.manifest import WEIGHTS
 from specnet.runtime import SegmentOutput, Segments, self_test
 
 if TYPE_CHECKING:

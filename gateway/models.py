@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.engine import Engine, check_bundle, warm_up
-from specnet.bundle import Bundle, Manifest, read_bundle
+from specnet.bundle import Bundle, read_bundle
 from specnet.codec import Codec
 from specnet.errors import BundleError, BundleIntegrityError, ConfigurationError, SpecnetError, WireError
 from specnet.files import write_atomically
+from specnet.manifest import Manifest
 from specnet.preprocessing import BoundPipeline
 from specnet.wire.topics import check_name
 

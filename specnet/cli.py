@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "train",
     "train bottleneck": "train_bottleneck",
     "calibrate": "calibrate",
+    "tune": "tune",
     "evaluate": "evaluate",
     "explain": "explain",
     "export": "export",

@@ -8,17 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specnet.bundle import Bundle, Manifest
-from specnet.codec import CODECS, RAW, EncodedFeatures, encode_features, pack_spectrum
+from specnet.bundle import Bundle
+from specnet.codec import RAW, EncodedFeatures, encode_features, pack_spectrum
+from specnet.manifest import Manifest
 
+CHOSEN = "chosen"
+"""Operating point that tuning chose: the bundle's own policy."""
+OWN_POINT = "default"
+"""What devices call the bundle's own policy."""
 WITHOUT_RAW = "float16"
 """Codec of the preprocessed spectrum where the raw one cannot be sent."""
 
 
-def fitting_codecs(manifest: Manifest, split: int) -> list[str]:
-    """Names of the codecs that can be used at a split point: the raw spectrum, plain ones, bottlenecks made for it."""
-    own = [name for name, info in manifest.bottlenecks.items() if info.split == split]
-    return [*([RAW] if split == 0 else []), *CODECS, *own]
+def usual_split(manifest: Manifest, operating_point: str) -> int:
+    """Where a device splits that is not told: as tuning chose for its operating point, else behind the first stage."""
+    name = CHOSEN if operating_point == OWN_POINT else operating_point
+    placement = manifest.placements.get(name)
+    return min(1, manifest.n_stages) if placement is None else placement.split
 
 
 def encode_handover(

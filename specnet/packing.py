@@ -8,30 +8,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from specnet import __version__
-from specnet.bundle import (
-    FORMAT,
-    FORMAT_VERSION,
-    SELFTEST,
-    WEIGHTS,
-    Manifest,
-    read_bundle,
-    write_bundle,
-)
+from specnet.bundle import FORMAT, FORMAT_VERSION, read_bundle, write_bundle
 from specnet.calibration import Calibration, read_calibration
 from specnet.codec import RAW, BottleneckInfo
 from specnet.datasets import Holdout
 from specnet.errors import ConfigurationError
 from specnet.export import export_segments
 from specnet.files import write_atomically
+from specnet.manifest import SELFTEST, WEIGHTS, Manifest, Placement
 from specnet.nn import HARD, SpecNet, save_weights
 from specnet.runtime import Segments, self_test
-from specnet.training.bottleneck_files import StoredBottleneck, read_bottlenecks
+from specnet.training.bottleneck_files import StoredBottleneck, read_bottlenecks, weights_sha256
 from specnet.training.run import Run
+from specnet.tuning.deployment import CHOSEN, Deployment
+from specnet.tuning.points import Point
 from specnet.wire.topics import NAME
 
 FEATURE_CODEC = "int8"
@@ -42,7 +38,14 @@ TOLERANCE = 1e-4
 
 
 def pack(
-    run: Run, data: Path | str, out: Path | str, *, name: str = "", version: int = 1, spectra_per_class: int = 1
+    run: Run,
+    data: Path | str,
+    out: Path | str,
+    *,
+    name: str = "",
+    version: int = 1,
+    spectra_per_class: int = 1,
+    deployment: Deployment | None = None,
 ) -> Manifest:
     """Write the bundle of a run; it is read back and self-tested before it gets its name.
 
@@ -60,15 +63,21 @@ def pack(
         Monotonic version: devices refuse to go back.
     spectra_per_class
         Self-test vectors of each class.
+    deployment
+        What tuning chose: its operating points go into the bundle, the chosen one is in force.
 
     Raises
     ------
     ConfigurationError
-        For an invalid name or version, or a baseline network.
+        For an invalid name or version, a baseline network, or a deployment of another network.
     BundleIntegrityError
         When torch and ONNX Runtime disagree: nothing is written.
     """
     calibration = read_calibration(run.calibration_path)
+    if deployment is not None and deployment.weights_sha256 != weights_sha256(run):
+        raise ConfigurationError(
+            f"the deployment was tuned for run {deployment.run}, whose weights are others than those of {run.path}"
+        )
     intensity = _examples(run, data, spectra_per_class)
     return assemble(
         run,
@@ -78,6 +87,7 @@ def pack(
         name=name or run.path.resolve().name,
         version=version,
         learned=read_bottlenecks(run),
+        points={} if deployment is None else deployment.operating_points,
     )
 
 
@@ -90,6 +100,7 @@ def assemble(
     name: str,
     version: int = 1,
     learned: Sequence[StoredBottleneck] = (),
+    points: dict[str, Point] | None = None,
 ) -> Manifest:
     """Write a bundle from what is in memory.
 
@@ -103,6 +114,8 @@ def assemble(
         As for `pack`, which also tells the errors.
     learned
         Bottlenecks of this network.
+    points
+        Operating points that tuning found, the chosen one among them.
     """
     if not NAME.match(name):
         raise ConfigurationError(f"a model's name is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
@@ -118,6 +131,10 @@ def assemble(
     files[WEIGHTS] = save_weights(run.network)
     files[SELFTEST] = _npz(vectors)
     bottlenecks = {stored.name: stored.codec.info for stored in learned}
+    points = points or {}
+    tuned = {
+        name: msgspec.structs.replace(calibration.policy, thresholds=point.thresholds) for name, point in points.items()
+    }
     files |= {stored.codec.info.file: _npz(stored.codec.arrays()) for stored in learned}
     manifest = Manifest(
         format=FORMAT,
@@ -133,9 +150,11 @@ def assemble(
         intensity_unit=run.intensity_unit,
         pipeline=run.pipeline.to_list(),
         segments=tuple(segment.info for segment in segments),
-        policy=calibration.policy,
-        operating_points=dict(calibration.operating_points),
-        codecs={str(split): _codec(split, bottlenecks) for split in range(len(segments) - 1)},
+        policy=tuned.get(CHOSEN, calibration.policy),
+        operating_points={**calibration.operating_points, **tuned},
+        placements={name: Placement(point.split, point.codec) for name, point in points.items()},
+        codecs={str(split): _codec(split, bottlenecks) for split in range(len(segments) - 1)}
+        | {str(points[name].split): points[name].codec for name in reversed(points) if points[name].codec},
         architecture=run.network.config.to_dict(),
         provenance=_provenance(run, calibration),
         files={},

@@ -17,6 +17,7 @@ CORE = (
     "specnet.exits",
     "specnet.codec",
     "specnet.handover",
+    "specnet.manifest",
     "specnet.bundle",
     "specnet.wire",
     "specnet.configuration",

@@ -137,7 +137,7 @@ def _overhead(configuration: DeviceConfiguration) -> dict[str, int]:
     properties = request_properties_bytes(topics.result, configuration.device + _PLACES)
     parts = {
         "MQTT 5 PUBLISH with topic and properties of a request": publish_bytes(
-            topics.offload(_BUNDLE, configuration.split), properties, payload_bytes=1000
+            topics.offload(_BUNDLE, configuration.split or 0), properties, payload_bytes=1000
         ),
         "TCP and IPv4": TCP_IP_BYTES,
     }

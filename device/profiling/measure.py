@@ -13,9 +13,9 @@ import onnxruntime as ort
 from device.config import DeviceConfiguration
 from device.profiling.power import Power, measure_power
 from device.profiling.steps import StepRunner
-from device.spectrometers.axis import resolve_axis
+from device.spectrometers.axis import PixelAxis, resolve_axis
 from specnet import __version__
-from specnet.bundle import read_bundle
+from specnet.bundle import Bundle, read_bundle
 from specnet.profiles import DeviceProfile, Quantiles
 from specnet.profiles.fields import now
 
@@ -48,20 +48,41 @@ def measure_device(
         When the bundle cannot be used; `AxisError` or `ConfigurationError` when the spectrometer's axis cannot.
     """
     bundle = read_bundle(configuration.bundle)
-    pixels = resolve_axis(configuration.spectrometer, bundle.source_axis)
-    runner = StepRunner(bundle, pixels, threads=configuration.threads)
+    return profile_bundle(
+        bundle,
+        resolve_axis(configuration.spectrometer, bundle.source_axis),
+        n_spectra,
+        name=f"{configuration.site}/{configuration.device}",
+        threads=configuration.threads,
+        stated=stated,
+        progress=progress,
+    )
+
+
+def profile_bundle(
+    bundle: Bundle,
+    pixels: PixelAxis,
+    n_spectra: int,
+    *,
+    name: str,
+    threads: int = 1,
+    stated: Power | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> DeviceProfile:
+    """Run all segments of a bundle on its self-test spectra; parameters and errors as `measure_device`."""
+    runner = StepRunner(bundle, pixels, threads=threads)
     times = runner.run(n_spectra, progress=progress)
     memory_bytes = resident_bytes()
     power = stated or measure_power(lambda: runner.run(1))
     return DeviceProfile(
-        name=f"{configuration.site}/{configuration.device}",
+        name=name,
         created=now(),
         software=(
             f"specnet {__version__}, ONNX Runtime {ort.__version__}, numpy {np.__version__}, "
             f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
         ),
         bundle=bundle.bundle_id,
-        threads=configuration.threads,
+        threads=threads,
         n_spectra=n_spectra,
         preprocessing_us=Quantiles.of(times.preprocessing),
         segments_us={key: Quantiles.of(values) for key, values in times.segments.items()},

@@ -9,8 +9,8 @@ from specnet import console
 from specnet.exits import NEVER
 
 if TYPE_CHECKING:
-    from specnet.bundle import Manifest
     from specnet.exits import ExitPolicy
+    from specnet.manifest import Manifest
 
 SHOWN_CLASSES = 12
 

@@ -25,6 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="file to write, usually *.specnet")
     parser.add_argument("--name", default="", help="name of the model (default: the run's folder)")
     parser.add_argument(
+        "--deployment",
+        type=Path,
+        metavar="FILE",
+        help="deployment.json of `specnet tune`, to go into the bundle",
+    )
+    parser.add_argument(
         "--version", type=int, default=1, metavar="N", help="model version, only ever upwards (default: 1)"
     )
 
@@ -39,11 +45,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     from specnet.packing import pack
     from specnet.training import load_run
+    from specnet.tuning.deployment import read_deployment
 
     trained = load_run(args.run)
     data = args.data or Path(trained.provenance["data_path"])
     with progress("exporting", None):
-        manifest = pack(trained, data, args.out, name=args.name, version=args.version)
+        deployment = None if args.deployment is None else read_deployment(args.deployment)
+        manifest = pack(trained, data, args.out, name=args.name, version=args.version, deployment=deployment)
     size = args.out.stat().st_size
     say(f"{args.out}: {manifest.name} version {manifest.version}, id {manifest.bundle_id}, {size / 1024:.0f} kB")
     table(

@@ -28,12 +28,12 @@ from specnet.codec import (
 )
 from specnet.datasets import Holdout
 from specnet.errors import ConfigurationError
+from specnet.evaluation.requests import example_request, states_at
 from specnet.exits import ExitPolicy, route
 from specnet.nn import SpecNet
 from specnet.training.bottleneck_files import read_bottlenecks
 from specnet.training.coded import judge_coded
 from specnet.training.run import BATCH, CachedRun, Run
-from specnet.wire import OffloadRequest, Provisional, pack_request
 
 COMPONENTS = (2, 4, 8, 16, 32, 64)
 COMPONENT_BITS = 8
@@ -141,13 +141,15 @@ class _Judge:
         return cls(policy, run.judge(raw, labels, axis), raw, layout)
 
     def row(self, kind: str, name: str, split: int, coded: CachedLogits, features: list[EncodedFeatures]) -> CodecRow:
-        states = self._states(split)
+        states = states_at(self.policy, self.test.logits, split)
         packed = [self.layout.encode(state) for state in states]
         rounded = np.stack([self.layout.decode(one) for one in packed])
         routing = route(self.policy, coded.logits, split=split, hand_over=lambda state: rounded)
         whole = route(self.policy, self.test.logits.logits)
         labels = coded.labels
-        sizes = np.array([len(_request(split, one, state)) for one, state in zip(features, packed, strict=True)])
+        sizes = np.array(
+            [len(example_request(split, name, one.data, state)) for one, state in zip(features, packed, strict=True)]
+        )
         sent = whole.exit_index > split  # up to the split both decide alike
         return CodecRow(
             kind=kind,
@@ -162,13 +164,6 @@ class _Judge:
             bytes_per_spectrum=float((sizes * sent).mean()),
             routed_accuracy=float((routing.probabilities.argmax(axis=1) == labels).mean()),
         )
-
-    def _states(self, split: int) -> Float32:
-        logits = self.test.logits.logits
-        state = self.policy.initial_state(logits.shape[1], logits.shape[2])
-        for index in range(split + 1):
-            state = self.policy.decide(index, logits[index], state).state
-        return state
 
 
 @dataclass(frozen=True)
@@ -257,23 +252,3 @@ def _neighbours(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _packed(data: bytes, name: str = RAW) -> EncodedFeatures:
     return EncodedFeatures(name, None, data, zlib.crc32(data))
-
-
-def _request(split: int, features: EncodedFeatures, state: bytes) -> bytes:
-    """Build a request as a device sends it; numbers of its ids are those of a node in its first year."""
-    own = Provisional(label=1, probability=0.5, exit_index=split, known=True)
-    return pack_request(
-        OffloadRequest(
-            site="site",
-            device="device",
-            boot=100,
-            sequence=100_000,
-            bundle="0123456789abcdef",
-            split=split,
-            features=features,
-            state=state,
-            packed_state=True,
-            provisional=own,
-            deadline_ms=5000,
-        )
-    )

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from onnx import TensorProto
 
-from specnet.bundle import SegmentInfo
 from specnet.export.folding import fold
 from specnet.export.graph import GraphBuilder
 from specnet.export.heads import emit_head
 from specnet.export.units import emit_adaptive_units, emit_all_units
+from specnet.manifest import SegmentInfo
 from specnet.nn import LinearExit, SpecNet
 from specnet.nn.stage import PositionAdaptiveStage
 

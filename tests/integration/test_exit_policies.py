@@ -17,9 +17,10 @@ from gateway.engine import OnnxEngine
 from gateway.finishing import finish
 from gateway.intake import RefusedRequest, check_request
 from gateway.models import prepare
-from specnet.bundle import MANIFEST, parse_bundle, read_bundle, write_bundle
+from specnet.bundle import parse_bundle, read_bundle, write_bundle
 from specnet.errors import BundleError, BundleIntegrityError
 from specnet.exits import COMBINERS, REJECT_SCORES, SCORES, ExitPolicy
+from specnet.manifest import MANIFEST
 from specnet.mqtt import Incoming
 from specnet.runtime import Predictor
 from specnet.stored_zip import stored_zip

@@ -13,12 +13,13 @@ import pytest
 import torch
 from support_trained import Trained
 
-from specnet.bundle import WEIGHTS, read_bundle
+from specnet.bundle import read_bundle
 from specnet.calibration import read_calibration
 from specnet.codec import decode_features, encode_features
 from specnet.datasets import Holdout, read_spectra, write_spectra
 from specnet.errors import BundleIntegrityError, ConfigurationError, DatasetError, ModelError
 from specnet.exits import NEVER, ExitPolicy, route
+from specnet.manifest import WEIGHTS
 from specnet.nn import load_weights
 from specnet.packing import pack
 from specnet.runtime import Segments, load_bundle, self_test

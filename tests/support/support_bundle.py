@@ -22,9 +22,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from specnet.bundle import FORMAT, FORMAT_VERSION, SELFTEST, WEIGHTS, Manifest, SegmentInfo, read_bundle, write_bundle
+from specnet.bundle import FORMAT, FORMAT_VERSION, read_bundle, write_bundle
 from specnet.codec import encode_features
 from specnet.exits import ExitPolicy
+from specnet.manifest import SELFTEST, WEIGHTS, Manifest, SegmentInfo
 from specnet.runtime import Segments
 from specnet.spectra import SpectralAxis
 from specnet.wire import OffloadRequest, Provisional

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from support_bundle import make_bundle
 
-from specnet.bundle import SELFTEST, WEIGHTS, Manifest, read_bundle, write_bundle
+from specnet.bundle import read_bundle, write_bundle
 from specnet.exits import NEVER, ExitPolicy, route
 from specnet.export import export_segments
+from specnet.manifest import SELFTEST, WEIGHTS, Manifest
 from specnet.nn import SpecNet, create_model, save_weights
 from specnet.spectra import SpectralAxis
 

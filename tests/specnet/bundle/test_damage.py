@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from specnet.bundle import MANIFEST, SELFTEST, WEIGHTS, parse_bundle
+from specnet.bundle import parse_bundle
 from specnet.errors import BundleError, BundleIntegrityError
+from specnet.manifest import MANIFEST, SELFTEST, WEIGHTS
 
 
 def _places(data: bytes) -> dict[str, range]:

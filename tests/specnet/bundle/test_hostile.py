@@ -16,9 +16,10 @@ import pytest
 from support_bundle import make_bundle
 
 import specnet.bundle as bundle_module
-from specnet.bundle import MANIFEST, SELFTEST, WEIGHTS, Bundle, Manifest, parse_bundle, read_bundle, write_bundle
+from specnet.bundle import Bundle, parse_bundle, read_bundle, write_bundle
 from specnet.errors import BundleError, BundleIntegrityError, BundleVersionError, ConfigurationError
 from specnet.exits import ExitPolicy
+from specnet.manifest import MANIFEST, SELFTEST, WEIGHTS, Manifest
 from specnet.runtime import Segments, load_bundle, self_test
 from specnet.stored_zip import stored_zip
 

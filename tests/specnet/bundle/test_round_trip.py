@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from support_bundle import make_bundle
 
-from specnet.bundle import FORMAT, MANIFEST, SELFTEST, WEIGHTS, read_bundle, write_bundle
+from specnet.bundle import FORMAT, read_bundle, write_bundle
 from specnet.errors import BundleError
+from specnet.manifest import MANIFEST, SELFTEST, WEIGHTS
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""From options, conditions and wishes to a deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from specnet.errors import ConfigurationError
+from specnet.training.bottleneck_files import weights_sha256
+from specnet.training.run import Run
+from specnet.tuning.choice import Wishes, choose
+from specnet.tuning.deployment import (
+    Deployment,
+    best_of_options,
+    created_now,
+    describe_conditions,
+    points_to_switch,
+    slower_link,
+)
+from specnet.tuning.latency import Conditions
+from specnet.tuning.options import Option
+from specnet.tuning.points import Point, all_points, front
+
+
+def tune(
+    run: Run,
+    data: Path,
+    options: Sequence[Option],
+    conditions: Conditions,
+    wishes: Wishes,
+    *,
+    objective: str = "p95_ms",
+    max_risk: float | None = None,
+    confidence: float = 0.95,
+    advance: Callable[[str], None] = lambda text: None,
+) -> Deployment:
+    """Judge all candidates and choose.
+
+    Parameters
+    ----------
+    run, data
+        What is tuned, and the file that it was trained on.
+    options
+        As `specnet.tuning.options.list_options` gives them.
+    conditions, wishes, objective
+        What it runs on, what it has to fulfil, and what is made small then.
+    max_risk, confidence
+        Accuracy that may be lost against the whole network with that confidence; None for no promise.
+    advance
+        Called with the name of each option before it is judged.
+
+    Raises
+    ------
+    ConfigurationError
+        When nothing fulfils the wishes.
+    """
+    whole = next(option for option in options if not option.sends).table
+
+    def judged(under: Conditions) -> list[Point]:
+        return all_points(options, under, whole, max_risk=max_risk, confidence=confidence, advance=advance)
+
+    points = judged(conditions)
+    if not points and max_risk is not None:
+        raise ConfigurationError(
+            f"a risk of {max_risk:g} with confidence {confidence:g} cannot be shown for any deployment with "
+            f"{whole.n_spectra} calibration spectra; ask for a larger risk, or calibrate on more"
+        )
+    chosen = choose(points, wishes, objective)
+    slow = judged(replace(conditions, link=slower_link(conditions.link)))
+    try:
+        slower = choose(slow, wishes, objective)
+    except ConfigurationError:
+        slower = None
+    return Deployment(
+        created=created_now(),
+        run=run.path.resolve().name,
+        data=data.name,
+        weights_sha256=weights_sha256(run),
+        n_spectra=whole.n_spectra,
+        **describe_conditions(conditions),
+        wishes=wishes.to_dict(),
+        objective=objective,
+        max_risk=max_risk,
+        confidence=confidence,
+        chosen=chosen,
+        slower=slower,
+        operating_points=points_to_switch(points, chosen, slower, options[0].n_stages),
+        best_of_options=best_of_options(points, wishes, objective),
+        front=tuple(front(points)),
+    )
