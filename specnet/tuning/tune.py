@@ -61,11 +61,6 @@ def tune(
         return all_points(options, under, whole, max_risk=max_risk, confidence=confidence, advance=advance)
 
     points = judged(conditions)
-    if not points and max_risk is not None:
-        raise ConfigurationError(
-            f"a risk of {max_risk:g} with confidence {confidence:g} cannot be shown for any deployment with "
-            f"{whole.n_spectra} calibration spectra; ask for a larger risk, or calibrate on more"
-        )
     chosen = choose(points, wishes, objective)
     slow = judged(replace(conditions, link=slower_link(conditions.link)))
     try:
