@@ -14,8 +14,8 @@ from specnet.errors import ConfigurationError
 if TYPE_CHECKING:
     from specnet.exits import ExitPolicy
     from specnet.training import CachedRun, Run
-    from specnet.training.bottleneck import BottleneckRecipe
     from specnet.training.bottleneck_files import StoredBottleneck
+    from specnet.training.bottleneck_recipe import BottleneckRecipe
 
 HELP = "train bottlenecks for the split points of a run: what a device sends becomes a few dozen bytes"
 EXAMPLE = "specnet train bottleneck runs/minerals minerals.h5 --split 1,2 --price 0.001"
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from specnet.calibration import read_calibration
     from specnet.datasets import Holdout
     from specnet.training import load_run, use_threads
-    from specnet.training.bottleneck import BottleneckRecipe
+    from specnet.training.bottleneck_recipe import BottleneckRecipe
 
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     recipes = [
