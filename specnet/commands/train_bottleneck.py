@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specnet.commands.numbers import distinct_numbers
 from specnet.console import note, progress, say, table
-from specnet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from specnet.exits import ExitPolicy
@@ -71,7 +69,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     recipes = [
         BottleneckRecipe(split=split, price=price, **given)
         for split in distinct_numbers("split points", args.split)
-        for price in _prices(args.price)
+        for price in distinct_numbers("prices", args.price, float)
     ]
     trained = load_run(args.run)
     data = args.data or Path(trained.provenance["data_path"])
@@ -96,16 +94,6 @@ def _trained(
         return bottleneck_once(
             trained, data, recipe, held, policy, report=report, there=lambda: note(f"{name} is there")
         )
-
-
-def _prices(text: str) -> Sequence[float]:
-    try:
-        prices = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigurationError(f"prices are numbers with commas between them, got {text!r}") from None
-    if len(set(prices)) < len(prices):
-        raise ConfigurationError(f"prices are {text!r}, expected each once")
-    return prices
 
 
 def _shown(trained: Run, done: list[StoredBottleneck]) -> dict[str, Any]:

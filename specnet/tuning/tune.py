@@ -20,7 +20,7 @@ from specnet.tuning.deployment import (
 )
 from specnet.tuning.latency import Conditions
 from specnet.tuning.options import Option
-from specnet.tuning.points import Point, all_points, front
+from specnet.tuning.points import all_points, front, worth_trying
 
 
 def tune(
@@ -57,12 +57,10 @@ def tune(
     """
     whole = next(option for option in options if not option.sends).table
 
-    def judged(under: Conditions) -> list[Point]:
-        return all_points(options, under, whole, max_risk=max_risk, confidence=confidence, advance=advance)
-
-    points = judged(conditions)
+    points = all_points(options, conditions, whole, max_risk=max_risk, confidence=confidence, advance=advance)
     chosen = choose(points, wishes, objective)
-    slow = judged(replace(conditions, link=slower_link(conditions.link)))
+    slow_conditions = replace(conditions, link=slower_link(conditions.link))
+    slow = all_points(options, slow_conditions, whole, among=worth_trying(points), advance=advance)
     try:
         slower = choose(slow, wishes, objective)
     except ConfigurationError:

@@ -59,13 +59,13 @@ def test_times_add_up() -> None:
 def test_shares_energy_and_bytes() -> None:
     option, under = make_option(split=1, codec="int8", n_bytes=150, n=10), conditions()
     times = draw_times(option, under)
-    exits = np.array([0] * 5 + [1] * 3 + [2] * 2)
+    exits = np.array([0] * 6 + [1] * 2 + [2] * 2)
     cost = cost_of(option, times, exits, under)
-    assert cost.p50_ms == pytest.approx((1.11 + 3.12) / 2, rel=1e-6)
+    assert cost.p50_ms == pytest.approx(1.11)
     assert cost.p95_ms == pytest.approx(3.12 + 223.05, rel=1e-6)
-    assert cost.mean_ms == pytest.approx((5 * 1.11 + 5 * 3.12 + 2 * 223.05) / 10)
+    assert cost.mean_ms == pytest.approx((6 * 1.11 + 4 * 3.12 + 2 * 223.05) / 10)
     assert cost.link_bytes == pytest.approx(0.2 * 200)
-    busy_ms = (5 * 1.11 + 5 * 3.12 + 2 * 0.05) / 10
+    busy_ms = (6 * 1.11 + 4 * 3.12 + 2 * 0.05) / 10
     assert cost.energy_mj == pytest.approx(2.0 * busy_ms + 0.5 * 0.2 * 200)
     nothing = cost_of(option, times, np.zeros(10, dtype=int), under)
     assert (nothing.link_bytes, nothing.link_share) == (0, 0)
