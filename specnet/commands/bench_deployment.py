@@ -180,7 +180,8 @@ def _conditions(args: argparse.Namespace, deployment: Any, trained: Any) -> Cond
         deployment.link if args.link is None else given_link(args.link),
         deployment.gateway if args.gateway is None else given_gateway(args.gateway),
         deployment.spectra_per_hour if args.spectra_per_hour is None else args.spectra_per_hour,
-        0.0,
+        # here the gateway has no other devices
+        gateway_requests_s=0.0,
     )
 
 
