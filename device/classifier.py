@@ -126,6 +126,8 @@ class LocalClassifier:
             When the bundle has none of this name.
         """
         points = {OWN_POINT: self.bundle.manifest.policy, **self.bundle.manifest.operating_points}
+        # a calibration has a point of that name too, which need not be the one in force
+        points[OWN_POINT] = self.bundle.manifest.policy
         if name not in points:
             raise ConfigurationError(f"unknown operating point {name[:80]!r}; this bundle has {', '.join(points)}")
         self._policy = points[name]

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 
 from device.config import DeviceConfiguration
+from device.profiling.flushes import outbox_times
 from device.profiling.power import Power, measure_power
 from device.profiling.steps import StepRunner
 from device.spectrometers.axis import PixelAxis, resolve_axis
@@ -52,6 +53,7 @@ def measure_device(
         bundle,
         resolve_axis(configuration.spectrometer, bundle.source_axis),
         n_spectra,
+        state_dir=Path(configuration.state_dir),
         name=f"{configuration.site}/{configuration.device}",
         threads=configuration.threads,
         stated=stated,
@@ -67,9 +69,13 @@ def profile_bundle(
     name: str,
     threads: int = 1,
     stated: Power | None = None,
+    state_dir: Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> DeviceProfile:
-    """Run all segments of a bundle on its self-test spectra; parameters and errors as `measure_device`."""
+    """Run all segments of a bundle on its self-test spectra; parameters and errors as `measure_device`.
+
+    `state_dir` is on the disk that requests are kept on; that of temporary files by default.
+    """
     runner = StepRunner(bundle, pixels, threads=threads)
     times = runner.run(n_spectra, progress=progress)
     memory_bytes = resident_bytes()
@@ -92,6 +98,7 @@ def profile_bundle(
         idle_watts=power.idle_watts,
         power=power.source,
         memory_bytes=memory_bytes,
+        outbox_us=Quantiles.of(outbox_times(state_dir)),
     )
 
 

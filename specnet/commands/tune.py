@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specnet.commands.given_profiles import given_device, given_gateway, given_link
 from specnet.console import note, progress, say, table
-from specnet.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from specnet.profiles import DeviceProfile, GatewayProfile, LinkProfile
-    from specnet.training import Run
     from specnet.tuning.deployment import Deployment
     from specnet.tuning.points import Point
 
 HELP = "choose split point, codec and thresholds for a device, a link and your wishes"
 EXAMPLE = "specnet tune runs/minerals minerals.h5 --device local --link nb-iot --out tuned --max-p95-ms 3000"
-LOCAL_DEVICE = "local"
-LOCAL_SPECTRA = 200
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,10 +88,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     names = ("min_accuracy", "max_p95_ms", "max_p50_ms", "max_bytes_per_hour", "max_request_bytes", "max_energy_mj")
     wishes = Wishes(**{name: getattr(args, name) for name in names})
-    link, gateway = _link(args.link), _gateway(args.gateway)
+    link, gateway = given_link(args.link), given_gateway(args.gateway)
     trained = load_run(args.run)
     policy = read_calibration(trained.calibration_path).policy
-    device = _measured_here(trained, args.data, args.watts) if args.device == LOCAL_DEVICE else _device(args.device)
+    device = given_device(args.device, trained, args.data, args.watts)
     conditions = Conditions(device, link, gateway, args.spectra_per_hour, args.gateway_requests)
     with progress("judging options", None) as advance:
         held = trained.cache(args.data, Holdout.CALIBRATION)
@@ -125,62 +120,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "operating_points": {name: point.to_dict() for name, point in deployment.operating_points.items()},
         "front": [point.to_dict() for point in deployment.front],
     }
-
-
-def _link(name: str) -> LinkProfile:
-    from specnet.profiles import LINK_PRESETS, LinkProfile, read_profile
-
-    if name in LINK_PRESETS:
-        return LINK_PRESETS[name]
-    if not Path(name).exists():
-        raise ConfigurationError(f"--link is {name!r}, expected a file or one of {', '.join(LINK_PRESETS)}")
-    profile = read_profile(name)
-    if not isinstance(profile, LinkProfile):
-        raise ConfigurationError(f"{name} is the profile of a {profile.kind}, expected one of a link")
-    return profile
-
-
-def _device(name: str) -> DeviceProfile:
-    from specnet.profiles import DeviceProfile, read_profile
-
-    profile = read_profile(name)
-    if not isinstance(profile, DeviceProfile):
-        raise ConfigurationError(f"{name} is the profile of a {profile.kind}, expected one of a device")
-    return profile
-
-
-def _gateway(path: Path | None) -> GatewayProfile | None:
-    from specnet.profiles import GatewayProfile, read_profile
-
-    if path is None:
-        return None
-    profile = read_profile(path)
-    if not isinstance(profile, GatewayProfile):
-        raise ConfigurationError(f"{path} is the profile of a {profile.kind}, expected one of a gateway")
-    return profile
-
-
-def _measured_here(trained: Run, data: Path, watts: float) -> DeviceProfile:
-    """Time the run's bundle on this machine, as the device would run it."""
-    import numpy as np
-
-    from device.profiling.measure import profile_bundle
-    from device.profiling.power import Power
-    from device.spectrometers.axis import PixelAxis
-    from specnet.bundle import read_bundle
-    from specnet.packing import pack
-
-    if watts < 0:
-        raise ConfigurationError(f"--watts is {watts}, expected 0 or more")
-    with tempfile.TemporaryDirectory() as folder, progress("measuring this machine", LOCAL_SPECTRA) as advance:
-        path = Path(folder) / "run.specnet"
-        pack(trained, data, path, name="run")
-        bundle = read_bundle(path)
-        pixels = PixelAxis(bundle.source_axis, np.arange(bundle.source_axis.n_points))
-        power = Power(watts, 0.0, "stated") if watts else None
-        return profile_bundle(
-            bundle, pixels, LOCAL_SPECTRA, name=LOCAL_DEVICE, stated=power, progress=lambda done: advance(1)
-        )
 
 
 def _show(deployment: Deployment) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,6 +39,7 @@ def request_sizes(
     *,
     feature_bytes: NDArray[np.int64] | None = None,
     raw: NDArray[Any] | None = None,
+    sequences: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Count the bytes ``(n,)`` of the request's payload for each spectrum.
 
@@ -51,6 +53,8 @@ def request_sizes(
         ``(n,)`` bytes of the encoded features.
     raw
         ``(n, n_points)`` intensities that are packed where `feature_bytes` are not given.
+    sequences
+        ``(n,)`` numbers of the spectra since the device's start; numbers of a node in its first year by default.
     """
     if feature_bytes is None:
         assert raw is not None
@@ -59,7 +63,11 @@ def request_sizes(
     empty = len(example_request(split, codec, b"f", b"s")) - 2  # a checksum of nothing would be shorter
     # a byte string's own length takes two to five bytes with it
     heads = [_head(n) + _head(m) - 2 * _head(0) for n, m in zip(feature_bytes, states, strict=True)]
-    return np.asarray(empty + feature_bytes + np.array(states) + np.array(heads), dtype=np.int64)
+    sizes = np.asarray(empty + feature_bytes + np.array(states) + np.array(heads), dtype=np.int64)
+    if sequences is None:
+        return sizes
+    numbers = [len(msgspec.msgpack.encode(int(number))) for number in sequences]
+    return np.asarray(sizes + np.array(numbers) - len(msgspec.msgpack.encode(SEQUENCE)), dtype=np.int64)
 
 
 def example_request(split: int, codec: str, features: bytes, state: bytes) -> bytes:

@@ -37,6 +37,8 @@ class DeviceProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         One decision of the exit policy, in microseconds.
     codecs_us
         Encoding the features of a split, such as "1:int8"; in microseconds.
+    outbox_us
+        Until a request is safe on the device's disk, in microseconds; None where it was not measured.
     active_watts, idle_watts
         Power of the whole device while it computes and while it waits.
     power
@@ -66,6 +68,7 @@ class DeviceProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     idle_watts: float
     power: Literal["stated", "measured", "unknown"]
     memory_bytes: int
+    outbox_us: Quantiles | None = None
 
     def __post_init__(self) -> None:
         check_choice("kind", self.kind, ("device",))

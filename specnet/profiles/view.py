@@ -41,6 +41,7 @@ def _device(profile: DeviceProfile) -> str:
         **{f"segment {key}": value for key, value in profile.segments_us.items()},
         "exit policy, one decision": profile.policy_us,
         **{f"codec {codec} at split {split}": q for (split, _, codec), q in codecs},
+        **({} if profile.outbox_us is None else {"request to disk": profile.outbox_us}),
     }
     rows = [
         [name, *_microseconds(q), f"{profile.millijoules(q.mean):.3f}" if profile.active_watts else "-"]

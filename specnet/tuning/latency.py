@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 
 from specnet.errors import ConfigurationError
 from specnet.profiles import DeviceProfile, GatewayProfile, LinkProfile, Quantiles
-from specnet.tuning.options import Option
+from specnet.tuning.options import Placed
 
 MOMENTS = 2048
 """Draws of all random times, spread over the spectra."""
 SEED = 0
 MOST_TRIES = 20
+RESULT_BYTES = 180
+"""Payload of a `specnet.wire.Result` with names of usual length."""
 Floats = NDArray[np.float64]
+NOTHING = Quantiles.constant(0.0)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class Conditions:
     gateway_requests_s
         Requests a second that all devices together send to a gateway: with that load its queue is read from the
         profile.
+    path_ms
+        What brokers and MQTT clients add to the link's round trip where the profile does not hold them.
     """
 
     device: DeviceProfile
@@ -41,6 +46,7 @@ class Conditions:
     gateway: GatewayProfile | None = None
     spectra_per_hour: float = 3600.0
     gateway_requests_s: float = 0.0
+    path_ms: Quantiles = NOTHING
 
     def __post_init__(self) -> None:
         if not 0 < self.spectra_per_hour < 1e9:
@@ -56,11 +62,19 @@ class PathTimes:
     Parameters
     ----------
     rows
-        ``(m,)`` the spectrum of each moment.
+        ``(m,)`` the spectrum of each moment, in random order: moments follow one another as spectra do on a device.
     local_ms
         ``(E, m)`` until exit k has answered on the device; behind the split it stays at that of exit s.
-    remote_ms
-        ``(E, m)`` what comes on top when exit k answers on the gateway; 0 up to the split.
+    making_ms
+        ``(m,)`` from that answer until the request is at the link.
+    flush_ms
+        ``(m,)`` until it is safe on the device's disk, at the same time as it is sent: no result counts before.
+    half_ms
+        ``(m,)`` delay of the link, each way.
+    late_ms
+        ``(m,)`` by which losses make a request late.
+    gateway_ms
+        ``(E, m)`` from a request's arrival until exit k has answered there; 0 up to the split.
     air_s
         ``(n,)`` seconds that each request keeps the link busy, second attempts not counted.
     link_bytes
@@ -69,21 +83,22 @@ class PathTimes:
         Mean number of attempts a request.
     busy_us
         Mean microseconds of computing on the device up to each exit, encoding included behind the split; ``(E,)``.
-    luck
-        Two uniform draws ``(2, m)`` for waiting in front of the link.
     """
 
     rows: NDArray[np.int64]
     local_ms: Floats
-    remote_ms: Floats
+    making_ms: Floats
+    flush_ms: Floats
+    half_ms: Floats
+    late_ms: Floats
+    gateway_ms: Floats
     air_s: Floats
     link_bytes: Floats
     tries: float
     busy_us: Floats
-    luck: Floats
 
 
-def draw_times(option: Option, conditions: Conditions) -> PathTimes:
+def draw_times(option: Placed, conditions: Conditions) -> PathTimes:
     """Draw all times of an option.
 
     Raises
@@ -95,9 +110,10 @@ def draw_times(option: Option, conditions: Conditions) -> PathTimes:
     rng = np.random.default_rng(SEED)
     n, n_exits = option.table.n_spectra, option.table.n_exits
     draws = max(1, MOMENTS // n)
-    rows = np.repeat(np.arange(n), draws) if n <= MOMENTS else rng.permutation(n)[:MOMENTS]
+    rows = rng.permutation(np.repeat(np.arange(n), draws))[:MOMENTS]
     m = len(rows)
-    local, remote = np.zeros((n_exits, m)), np.zeros((n_exits, m))
+    local, gateway = np.zeros((n_exits, m)), np.zeros((n_exits, m))
+    making, flush, half, late = np.zeros(m), np.zeros(m), np.zeros(m), np.zeros(m)
     spent = device.preprocessing_us.sample(rng, m)
     busy = np.zeros(n_exits)
     for exit_index in range(n_exits):
@@ -108,17 +124,19 @@ def draw_times(option: Option, conditions: Conditions) -> PathTimes:
     if option.sends:
         encoding = _codec(device, option).sample(rng, m)
         busy[option.split + 1 :] += encoding.mean()
+        making = encoding / 1e3
+        flush = np.zeros(m) if device.outbox_us is None else device.outbox_us.sample(rng, m) / 1e3
         sizes = [int(size) for size in option.n_bytes]
         air = np.array([link.air_time_s(size) for size in sizes])
         on_link = np.array([size + link.overhead_bytes * link.messages(size) for size in sizes], dtype=np.float64)
         attempts = np.minimum(rng.geometric(1.0 - link.loss, m), MOST_TRIES) - 1
-        way = encoding / 1e3 + link.round_trip_ms.sample(rng, m) + 1e3 * air[rows]
-        way += attempts * (1e3 * link.retry_s + 1e3 * air[rows])
-        way += _queue(conditions).sample(rng, m)
+        half = link.round_trip_ms.sample(rng, m) / 2
+        late = attempts * (1e3 * link.retry_s + 1e3 * air[rows])
+        there = _queue(conditions).sample(rng, m) + conditions.path_ms.sample(rng, m)
         for exit_index in range(option.split + 1, n_exits):
-            way = way + _gateway_segment(conditions, exit_index).sample(rng, m) / 1e3
-            remote[exit_index] = way
-    return PathTimes(rows, local, remote, air, on_link, tries, busy, rng.random((2, m)))
+            there = there + _gateway_segment(conditions, exit_index).sample(rng, m) / 1e3
+            gateway[exit_index] = there
+    return PathTimes(rows, local, making, flush, half, late, gateway, air, on_link, tries, busy)
 
 
 @dataclass(frozen=True)
@@ -145,33 +163,62 @@ class Cost:
     link_bytes: float
 
 
-def cost_of(option: Option, times: PathTimes, exit_index: NDArray[np.int64], conditions: Conditions) -> Cost:
-    """Compute what leaving at exits ``(n,)`` takes.
-
-    In front of the link requests wait for one another as in an M/D/1 queue: a share of them as large as the link's load
-    waits, exponentially, ``service / (2 (1 - load))`` on average.
-    """
+def cost_of(option: Placed, times: PathTimes, exit_index: NDArray[np.int64], conditions: Conditions) -> Cost:
+    """Compute what leaving at exits ``(n,)`` takes."""
     link = conditions.link
     sent = exit_index > option.split
-    service = times.air_s * times.tries / link.duty_cycle
-    rate = conditions.spectra_per_hour / 3600.0
-    load = rate * float((service * sent).mean())
-    taken = exit_index[times.rows]
-    moments = np.arange(len(times.rows))
-    total = times.local_ms[taken, moments] + times.remote_ms[taken, moments]
+    load = _load(times, sent, conditions)
     busy_us = float(times.busy_us[exit_index].mean())
     radio_s = float((times.air_s * sent).mean()) * times.tries
     energy = conditions.device.millijoules(busy_us) + 1e3 * link.transmit_watts * radio_s
     carried = float((times.link_bytes * sent).mean()) * times.tries
     if load >= 1:
         return Cost(np.inf, np.inf, np.inf, energy, load, carried)
-    if load > 0:
-        mean_wait = float((service * sent).sum() / sent.sum()) / (2 * (1 - load))
-        waits = (times.luck[0] < load) * -np.log1p(-times.luck[1]) * 1e3 * mean_wait
-        total = total + waits * (taken > option.split)
+    total = latencies_ms(option, times, exit_index, conditions)
     ranks = [round(share * (len(total) - 1)) for share in (0.5, 0.95)]
     ordered = np.partition(total, ranks)  # several times as quick as np.quantile, and there are thousands of candidates
     return Cost(float(ordered[ranks[0]]), float(ordered[ranks[1]]), float(total.mean()), energy, load, carried)
+
+
+def latencies_ms(option: Placed, times: PathTimes, exit_index: NDArray[np.int64], conditions: Conditions) -> Floats:
+    """Compute milliseconds ``(m,)`` from counts to the final answer at every moment.
+
+    The device takes a spectrum at every moment, evenly. Requests wait in front of the link until it is free. MQTT
+    keeps order on a connection, so a request that is delayed or lost holds up those behind it, there and back; over
+    LoRa, where messages are on their own, it does not. A result's own air time comes on top where the round trip of
+    the profile does not hold it.
+    """
+    link = conditions.link
+    taken = exit_index[times.rows]
+    moments = np.arange(len(times.rows))
+    began = moments * 3.6e6 / conditions.spectra_per_hour
+    total: Floats = times.local_ms[taken, moments]
+    sent = np.flatnonzero(taken > option.split)
+    if not len(sent):
+        return total
+    air = 1e3 * times.air_s[times.rows[sent]]
+    busy = air / link.duty_cycle
+    ready = began[sent] + total[sent] + times.making_ms[sent]
+    in_front = np.cumsum(busy) - busy
+    left = in_front + np.maximum.accumulate(ready - in_front) + air
+    there = _in_order(link, left + times.half_ms[sent] + times.late_ms[sent])
+    back = _in_order(link, there + times.gateway_ms[taken[sent], sent] + times.half_ms[sent] + result_air_ms(link))
+    total[sent] = np.maximum(back, ready + times.flush_ms[sent]) - began[sent]
+    return total
+
+
+def result_air_ms(link: LinkProfile) -> float:
+    """Milliseconds that a result keeps the way back busy; on LoRa the round trip holds it."""
+    return 0.0 if link.lora is not None else 8e3 * (RESULT_BYTES + link.overhead_bytes) / link.downlink_bits_s
+
+
+def _in_order(link: LinkProfile, arrivals: Floats) -> Floats:
+    return arrivals if link.lora is not None else np.asarray(np.maximum.accumulate(arrivals), dtype=np.float64)
+
+
+def _load(times: PathTimes, sent: NDArray[np.bool_], conditions: Conditions) -> float:
+    service = times.air_s * times.tries / conditions.link.duty_cycle
+    return conditions.spectra_per_hour / 3600.0 * float((service * sent).mean())
 
 
 def _segment(device: DeviceProfile, index: int) -> Quantiles:
@@ -183,7 +230,7 @@ def _segment(device: DeviceProfile, index: int) -> Quantiles:
     return device.segments_us[str(index)]
 
 
-def _codec(device: DeviceProfile, option: Option) -> Quantiles:
+def _codec(device: DeviceProfile, option: Placed) -> Quantiles:
     """Time of a codec; of another one at the same split point where this one was not measured."""
     key = f"{option.split}:{option.codec}"
     if key in device.codecs_us:

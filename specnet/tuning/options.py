@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +41,8 @@ LOCAL = ""
 
 
 @dataclass(frozen=True)
-class Option:
-    """A split point with a codec, judged on calibration spectra.
+class Placed:
+    """A split point with a codec, and what comes out for n spectra.
 
     Parameters
     ----------
@@ -55,8 +56,6 @@ class Option:
         ``(n,)`` payload of the request for each spectrum; zeros where nothing is sent.
     table
         Scores and correctness at every exit, the running state rounded on its way.
-    merit
-        Cross-fitted estimate of what leaving at each exit is worth.
     """
 
     split: int
@@ -64,7 +63,6 @@ class Option:
     cached: CachedLogits
     n_bytes: NDArray[np.int64]
     table: ExitTable
-    merit: HeldOutMerit
 
     @property
     def n_stages(self) -> int:
@@ -75,6 +73,60 @@ class Option:
     def sends(self) -> bool:
         """Whether anything is ever sent."""
         return self.split < self.n_stages
+
+
+@dataclass(frozen=True)
+class Option(Placed):
+    """The same on calibration spectra, with a cross-fitted estimate `merit` of what leaving at each exit is worth."""
+
+    merit: HeldOutMerit
+
+
+def place(
+    run: Run,
+    policy: ExitPolicy,
+    held: CachedRun,
+    raw: NDArray[Any],
+    split: int,
+    codec: str,
+    sequences: NDArray[np.int64] | None = None,
+) -> Placed:
+    """Judge one split point with one codec on any spectra.
+
+    Parameters
+    ----------
+    run, policy
+        Calibrated, with its bottlenecks; temperatures, combiner and score.
+    held
+        What the run says of these spectra.
+    raw
+        ``(n, n_points)`` the spectra as the spectrometer gives them.
+    split, codec
+        As in `Placed`.
+    sequences
+        ``(n,)`` numbers that the spectra will have, as in `specnet.evaluation.requests.request_sizes`.
+
+    Raises
+    ------
+    ConfigurationError
+        When the run has no such split point or codec.
+    """
+    whole = held.logits
+    n_stages = whole.n_exits - 1
+    if split == n_stages and not codec:
+        return Placed(split, codec, whole, np.zeros(whole.n_spectra, np.int64), ExitTable.of(whole, policy))
+    known = {(at, name): one for at, name, one in _codecs(run, n_stages)}
+    if (split, codec) not in known:
+        names = ", ".join(f"{at}:{name}" for at, name in known)
+        raise ConfigurationError(f"run {run.path} has no codec {codec!r} at split {split}, it has {names}")
+    found = known[split, codec]
+    layout = StateLayout(policy.state_blocks(len(run.classes)))
+    if found is None:
+        sizes = request_sizes(policy, layout, whole, split, codec, raw=raw, sequences=sequences)
+        return Placed(split, codec, whole, sizes, _received(policy, layout, whole, split))
+    coded = judge_coded(run, split, found, whole, held.spectra)
+    sizes = request_sizes(policy, layout, whole, split, codec, feature_bytes=coded.n_bytes, sequences=sequences)
+    return Placed(split, codec, coded.logits, sizes, _received(policy, layout, coded.logits, split))
 
 
 def list_options(

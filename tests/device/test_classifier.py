@@ -106,7 +106,7 @@ def test_pixels_in_reverse_are_put_in_order(bundle: Bundle, intensity: NDArray[n
 def test_operating_points_of_the_bundle_can_be_chosen(bundle: Bundle, intensity: NDArray[np.uint16]) -> None:
     manifest = bundle.manifest
     never = msgspec.structs.replace(manifest.policy, thresholds=(NEVER,) * manifest.policy.n_exits)
-    changed = msgspec.structs.replace(manifest, operating_points={"careful": never})
+    changed = msgspec.structs.replace(manifest, operating_points={"careful": never, "default": never})
     local = classifier(Bundle(changed, bundle.axis, bundle.source_axis, bundle.pipeline, bundle.files), 0)
     local.use_operating_point("careful")
     assert not any(answer(local, row).confident for row in intensity[:10])

@@ -6,6 +6,7 @@ from specnet.evaluation.plots.accuracy_curve import plot_accuracy_against_macs
 from specnet.evaluation.plots.codecs import plot_codecs
 from specnet.evaluation.plots.comparison import plot_comparison
 from specnet.evaluation.plots.confusion import plot_confusion
+from specnet.evaluation.plots.deployment import plot_deployment
 from specnet.evaluation.plots.depth_map import plot_depth_maps
 from specnet.evaluation.plots.exit_shares import plot_exit_shares
 from specnet.evaluation.plots.rejection import plot_rejection
@@ -17,6 +18,7 @@ __all__ = [
     "plot_codecs",
     "plot_comparison",
     "plot_confusion",
+    "plot_deployment",
     "plot_depth_maps",
     "plot_exit_shares",
     "plot_rejection",

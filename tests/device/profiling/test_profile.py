@@ -68,6 +68,8 @@ def test_the_profile_is_written_and_shown(
     assert (profile.n_spectra, profile.power) == (SPECTRA, "stated")
     assert (profile.active_watts, profile.idle_watts) == (3.0, 1.5)
     assert list(profile.segments_us) == ["0", "1", "2", "3"]
+    assert profile.outbox_us is not None
+    assert profile.outbox_us.values[0] > 0
     for text in ("lab/node-1", "preprocessing", "segment 3", "exit policy", "codec int8 at split 1", str(out)):
         assert text in captured.out
     assert not (tmp_path / "state").exists()

@@ -57,6 +57,7 @@ WRONG: list[tuple[str, tuple[str | int, ...], Any, str]] = [
     ("device", ("segments_us", "one"), {"values": NINE}, r"segments_us has .* got \['0', '1', '2', 'one'\]"),
     ("device", ("segments_us", "1", "values", 0), "fast", r"Expected `float`, got `str`.*found"),
     ("device", ("policy_us", "values"), NINE[1:], "quantiles have 9 values, got 8"),
+    ("device", ("outbox_us",), NINE, r"Expected `object \| null`, got `array` - at `\$.outbox_us`"),
     ("device", ("codecs_us", "2:int8"), {"values": NINE}, "splits 0 to 1; got '2:int8'"),
     ("device", ("codecs_us", "1:no name"), {"values": NINE}, "splits 0 to 1; got '1:no name'"),
     ("device", ("codecs_us", "int8"), {"values": NINE}, "codecs_us has keys <split>:<codec>.*got 'int8'"),
