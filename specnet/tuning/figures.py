@@ -12,8 +12,8 @@ from specnet.tuning.points import Point
 from specnet.tuning.wording import option_text
 
 HEIGHT = 520
-LABEL_WIDTH, LABEL_HEIGHT = 480.0, 330.0
-"""Pixels that labels are kept apart for: those of a narrow window."""
+LABEL_WIDTH, LABEL_HEIGHT = 290.0, 240.0
+"""Pixels of a panel on a phone, where labels have least room."""
 REACHED, BEST, CHOSEN = "best at this cost or less", "best of each option", "chosen"
 NEVER = 1.0
 """Confidences are at most 1: nothing leaves at an exit with a threshold above."""

@@ -53,8 +53,8 @@ class Measure:
         Field of `specnet.tuning.points.Point`.
     heading, title
         Of a figure, and of its axis.
-    shown
-        Writes a value with its unit.
+    shown, tick
+        Write a value with its unit, and a tick as short as the axis' title allows.
     decades, ticks
         Ticks of a logarithmic axis that spans much, or little.
     same, more, less
@@ -67,6 +67,7 @@ class Measure:
     heading: str
     title: str
     shown: Callable[[float], str]
+    tick: Callable[[float], str]
     decades: tuple[float, ...]
     ticks: tuple[float, ...]
     same: str
@@ -86,6 +87,7 @@ LATENCY = Measure(
     "p95 latency",
     "95 % of the answers within",
     duration,
+    duration,
     (*_decimal(-5, 5, 1), MINUTE, 10 * MINUTE, HOUR, 10 * HOUR, 3 * DAY, 30 * DAY, 300 * DAY),
     (
         *_decimal(-5, 4, 1, 2, 5),
@@ -103,8 +105,9 @@ LATENCY = Measure(
 BYTES = Measure(
     "mean_bytes",
     "bytes a spectrum",
-    "payload a spectrum, on average",
+    "bytes of payload a spectrum, on average",
     size,
+    number,
     _decimal(-3, 12, 1),
     _decimal(-3, 12, 1, 2, 5),
     "about the same bytes",
@@ -116,8 +119,9 @@ BYTES = Measure(
 ENERGY = Measure(
     "energy_mj",
     "energy a spectrum",
-    "energy of device and radio a spectrum",
+    "mJ a spectrum, device and radio",
     energy,
+    number,
     _decimal(-6, 12, 1),
     _decimal(-6, 12, 1, 2, 5),
     "about the same energy",

@@ -63,7 +63,7 @@ class Scale:
             inside = [tick for tick in measure.ticks if low <= tick <= high]
         if zero:
             inside = [tick for tick in inside if tick >= 2 * zero]
-        ticks = [(tick, measure.shown(tick)) for tick in _thinned(inside, MOST_TICKS - bool(zero))]
+        ticks = [(tick, measure.tick(tick)) for tick in _thinned(inside, MOST_TICKS - bool(zero))]
         return cls(True, low, high, zero, ((zero, "0"), *ticks) if zero else tuple(ticks))
 
 
@@ -77,7 +77,7 @@ def _linear(values: Sequence[float], measure: Measure) -> Scale:
     inside = [unit * float(place) for place in places if max(low, 0.0) <= unit * place <= high]
     # the locator leaves a rounding error where there is a 0
     cleared = [0.0 if tick < 1e-9 * high else tick for tick in inside]
-    return Scale(False, low, high, 0.0, tuple((tick, measure.shown(tick)) for tick in cleared))
+    return Scale(False, low, high, 0.0, tuple((tick, measure.tick(tick)) for tick in cleared))
 
 
 def _thinned(ticks: Sequence[float], most: int) -> Sequence[float]:
