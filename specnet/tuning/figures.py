@@ -6,8 +6,9 @@ from html import escape
 from typing import Any
 
 from specnet.evaluation.plots import style
+from specnet.tuning.labels import make_labels
 from specnet.tuning.measures import duration, energy, number, percent, size
-from specnet.tuning.panels import CHOSEN_COLOUR, Panel, Series, label_offsets, short_name
+from specnet.tuning.panels import CHOSEN_COLOUR, Panel, Series
 from specnet.tuning.points import Point
 from specnet.tuning.wording import option_text
 
@@ -127,6 +128,7 @@ def _layout(panel: Panel) -> dict[str, Any]:
             "automargin": True,
         },
         "yaxis": {
+            "range": list(panel.accuracies),
             "title": {"text": "estimated accuracy, %", "standoff": 6},
             "gridcolor": style.PALE,
             "zeroline": False,
@@ -151,16 +153,14 @@ def _limits(panel: Panel) -> list[dict[str, Any]]:
 
 
 def _labels(panel: Panel) -> list[dict[str, Any]]:
-    points = list(panel.best.values())
-    texts = [short_name(point) for point in points]
-    moved = label_offsets(panel, LABEL_WIDTH, LABEL_HEIGHT)
     return [
         {
-            "x": panel.scale.on_axis(panel.place(point)[0]),
-            "y": 100 * point.estimate,
-            "text": escape(text),
-            "ax": dx,
-            "ay": -dy,
+            "x": panel.scale.on_axis(panel.place(label.point)[0]),
+            "y": 100 * label.point.estimate,
+            "text": escape(label.text),
+            "hovertext": escape(", ".join(label.names)),
+            "ax": label.offset[0],
+            "ay": -label.offset[1],
             "font": {"size": 11},
             "showarrow": True,
             "arrowhead": 0,
@@ -168,5 +168,5 @@ def _labels(panel: Panel) -> list[dict[str, Any]]:
             "arrowcolor": style.GREY,
             "standoff": 7,
         }
-        for point, text, (dx, dy) in zip(points, texts, moved, strict=True)
+        for label in make_labels(panel, LABEL_WIDTH, LABEL_HEIGHT)
     ]

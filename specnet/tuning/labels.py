@@ -3,13 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from specnet.tuning.panels import Panel, short_name
+from specnet.tuning.points import Point
 
 LETTER, LINE = 6.6, 14.0
 """Pixels of a letter and of a line."""
 DISTANCES = (14.0, 26.0, 38.0, 52.0, 68.0, 86.0)
 _DIRECTIONS = ((0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0))
 _MARKER, _OTHERS = 4.0, 0.3
+NAMED = 2
+"""Options that are named where several lie at one place; more are counted."""
 Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What stands beside the best points of options that lie at one place.
+
+    Parameters
+    ----------
+    point
+        One of them.
+    names
+        Their options.
+    offset
+        Pixels to the right of and above the point.
+    """
+
+    point: Point
+    names: tuple[str, ...]
+    offset: tuple[float, float]
+
+    @property
+    def text(self) -> str:
+        """As short as it must be."""
+        return ", ".join(self.names) if len(self.names) <= NAMED else f"{self.names[0]} and {len(self.names) - 1} more"
+
+
+def make_labels(panel: Panel, width: float, height: float) -> list[Label]:
+    """Label the best points of all options on a panel of so many pixels."""
+    together: dict[tuple[float, float], list[Point]] = {}
+    for point in panel.best.values():
+        together.setdefault(panel.place(point), []).append(point)
+    labels = [Label(group[0], tuple(map(short_name, group)), (0.0, 0.0)) for group in together.values()]
+    others = [point for series in panel.series for point in series.points]
+    low, high = panel.scale.on_axis(panel.scale.low), panel.scale.on_axis(panel.scale.high)
+    bottom, top = panel.accuracies
+
+    def share(point: Point) -> tuple[float, float]:
+        x, y = panel.place(point)
+        return (panel.scale.on_axis(x) - low) / (high - low), (y - bottom) / (top - bottom)
+
+    offsets = place_labels(
+        [share(label.point) for label in labels],
+        [label.text for label in labels],
+        [share(point) for point in others],
+        width,
+        height,
+    )
+    return [replace(label, offset=offset) for label, offset in zip(labels, offsets, strict=True)]
 
 
 def place_labels(

@@ -104,7 +104,9 @@ def _why(deployment: Deployment) -> str:
     rows = [(option_text(chosen), *_costs(chosen), "the chosen point", "")]
     for name, point in deployment.best_of_options.items():
         if name != own:
-            rows.append((option_text(point), *_costs(point), differences(point, chosen), why_not(point, deployment)))
+            silent = point.codec and not point.offload_share
+            named = f"{option_text(point)} (nothing would be sent)" if silent else option_text(point)
+            rows.append((named, *_costs(point), differences(point, chosen), why_not(point, deployment)))
     text = _heading("Why the chosen one wins") + _paragraph(why_chosen(deployment))
     if len(rows) > 1:
         columns = ("option", *_COSTS, "against the chosen one", "why not")

@@ -11,13 +11,13 @@ from matplotlib.colors import to_hex
 from specnet.codec import CODECS, RAW
 from specnet.evaluation.plots import style
 from specnet.tuning.deployment import Deployment, option_name
-from specnet.tuning.labels import place_labels
 from specnet.tuning.measures import LATENCY, MEASURES, Measure
 from specnet.tuning.points import Point
 from specnet.tuning.scales import Scale
 
 CHOSEN_COLOUR = style.VERMILION
 _COLOURS = (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, style.BLACK)
+_ROOM = 0.06
 _LIMITS = {"p95_ms": "max_p95_ms", "energy_mj": "max_energy_mj"}
 
 
@@ -78,6 +78,8 @@ class Panel:
         The chosen point.
     reached
         Costs and estimated accuracies, 0..1, of the points that are better than all that cost less.
+    accuracies
+        Ends of the axis of accuracies, in per cent.
     limit, floor
         Largest cost and smallest accuracy that were wished for; None for no limit.
     """
@@ -88,6 +90,7 @@ class Panel:
     best: Mapping[str, Point]
     chosen: Point
     reached: tuple[tuple[float, float], ...]
+    accuracies: tuple[float, float]
     limit: float | None
     floor: float | None
 
@@ -108,6 +111,7 @@ def shown_points(deployment: Deployment) -> list[Point]:
 def make_panels(deployment: Deployment) -> list[Panel]:
     """One panel for each cost; those of which all points have 0 are left out, except for latency."""
     points, series = shown_points(deployment), make_series(deployment.front)
+    floor = deployment.wishes.get("min_accuracy")
     panels = []
     for measure in MEASURES:
         costs = [float(getattr(point, measure.name)) for point in points]
@@ -122,8 +126,9 @@ def make_panels(deployment: Deployment) -> list[Panel]:
                 best=deployment.best_of_options,
                 chosen=deployment.chosen,
                 reached=_reached(sorted(zip(costs, (point.estimate for point in points), strict=True))),
+                accuracies=_accuracy_ends([point.estimate for point in points], floor),
                 limit=limit,
-                floor=deployment.wishes.get("min_accuracy"),
+                floor=floor,
             )
         )
     return panels
@@ -147,28 +152,6 @@ def short_name(point: Point) -> str:
     return option_name(point) if point.codec else "device"
 
 
-def label_offsets(panel: Panel, width: float, height: float) -> list[tuple[float, float]]:
-    """Where the labels of `Panel.best` stand beside their points on a panel of this size."""
-    best = list(panel.best.values())
-    others = [point for series in panel.series for point in series.points]
-    accuracies = [point.estimate for point in (*best, *others)] or [0.0]
-    first, last = min(accuracies), max(accuracies)
-    low, high = panel.scale.on_axis(panel.scale.low), panel.scale.on_axis(panel.scale.high)
-
-    def share(point: Point) -> tuple[float, float]:
-        across = (panel.scale.on_axis(panel.place(point)[0]) - low) / (high - low)
-        # both drawers leave about a twentieth above and below
-        return across, 0.05 + 0.9 * (point.estimate - first) / ((last - first) or 1.0)
-
-    return place_labels(
-        [share(point) for point in best],
-        [short_name(point) for point in best],
-        [share(point) for point in others],
-        width,
-        height,
-    )
-
-
 def _reached(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
     best: list[tuple[float, float]] = []
     for cost, accuracy in points:
@@ -177,6 +160,15 @@ def _reached(points: Sequence[tuple[float, float]]) -> tuple[tuple[float, float]
             best = [one for one in best if one[0] < cost]
             best.append((cost, accuracy))
     return tuple(best)
+
+
+def _accuracy_ends(accuracies: Sequence[float], floor: float | None) -> tuple[float, float]:
+    low, high = 100 * min(accuracies), 100 * max(accuracies)
+    span = (high - low) or 1.0
+    # a wish far below all points would press them together
+    if floor is not None and low - span / 2 < 100 * floor:
+        low = min(low, 100 * floor)
+    return low - _ROOM * span, high + _ROOM * span
 
 
 def _spread(n: int) -> tuple[str, ...]:

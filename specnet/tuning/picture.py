@@ -10,7 +10,8 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from specnet.evaluation.plots import style
 from specnet.tuning.deployment import Deployment
 from specnet.tuning.figures import BEST, CHOSEN, REACHED
-from specnet.tuning.panels import CHOSEN_COLOUR, Panel, label_offsets, make_panels, short_name
+from specnet.tuning.labels import make_labels
+from specnet.tuning.panels import CHOSEN_COLOUR, Panel, make_panels
 
 WIDTH, HEIGHT = 5.2, 5.4
 """Inches of a panel."""
@@ -47,6 +48,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
     if scale.logarithmic:
         axes.set_xscale("log")
     axes.set_xlim(scale.low, scale.high)
+    axes.set_ylim(*panel.accuracies)
     axes.set_xticks([place for place, _ in scale.ticks], [text for _, text in scale.ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -101,14 +103,13 @@ def _draw(axes: Axes, panel: Panel) -> None:
 
 
 def _label(axes: Axes, panel: Panel) -> None:
-    points = list(panel.best.values())
     width, height = (_SHARE_OF_PANEL * _POINTS_AN_INCH * inches for inches in (WIDTH, HEIGHT))
-    for point, offset in zip(points, label_offsets(panel, width, height), strict=True):
+    for label in make_labels(panel, width, height):
         axes.annotate(
-            short_name(point).replace("$", r"\$"),
-            panel.place(point),
+            label.text.replace("$", r"\$"),
+            panel.place(label.point),
             textcoords="offset points",
-            xytext=offset,
+            xytext=label.offset,
             ha="center",
             va="center",
             fontsize=8,

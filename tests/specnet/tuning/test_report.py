@@ -6,30 +6,32 @@ import csv
 import html
 import io
 import json
-import os
 import re
-import subprocess
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from plotly.offline import get_plotlyjs
-from support_profiles import device_profile, gateway_profile
+from support_cli import call
+from support_profiles import TIMES, device_profile, gateway_profile
 from support_tuned import deployment, few_points, many_points, point
 
-from specnet.profiles import LINK_PRESETS
+from specnet.profiles import LINK_PRESETS, write_profile
 from specnet.tuning.deployment import Deployment, read_deployment
 from specnet.tuning.measures import percent
 from specnet.tuning.page import make_page
 from specnet.tuning.points import Point
 from specnet.tuning.report import write_report
 
-ROOT = Path(__file__).parents[3]
+if TYPE_CHECKING:
+    from support_trained import Trained
+
 NO_ENERGY = [msgspec.structs.replace(one, energy_mj=0.0) for one in few_points()]
 SLOW = point(2, "", 0.70, 4.0)
 SHAPES: dict[str, Deployment] = {
@@ -86,6 +88,11 @@ def page_of(made: Deployment) -> Page:
     return Page(make_page(made))
 
 
+def hide_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("plotly", "plotly.offline", "plotly.graph_objects"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
 def rows_of(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(path.read_text())))
 
@@ -134,7 +141,9 @@ def test_all_files_of_every_shape_say_what_the_deployment_says(made: Deployment,
         )
         assert all(len(t["x"]) == len(t["y"]) == len(t["hovertext"]) for t in series_of(figure))
         assert len(traces(figure)["best of each option"]["x"]) == len(made.best_of_options)
-        assert len(figure["layout"].get("annotations", [])) == len(made.best_of_options)
+        labelled = ", ".join(label["hovertext"] for label in figure["layout"].get("annotations", []))
+        options = [name if one.codec else "device" for name, one in made.best_of_options.items()]
+        assert sorted(labelled.split(", ")) == sorted(options or [""])
         assert traces(figure)["chosen"]["y"] == [pytest.approx(100 * made.chosen.estimate)]
         low, high = figure["layout"]["xaxis"]["range"]
         shown = np.array([x for trace in figure["data"] for x in trace["x"]])
@@ -142,6 +151,8 @@ def test_all_files_of_every_shape_say_what_the_deployment_says(made: Deployment,
         assert np.isfinite(on_axis).all()
         assert (low < on_axis).all()
         assert (on_axis < high).all()
+        low, high = figure["layout"]["yaxis"]["range"]
+        assert all(low < y < high for trace in figure["data"] for y in trace["y"])
         assert 1 <= len(figure["layout"]["xaxis"]["tickvals"]) <= 7
 
 
@@ -268,6 +279,17 @@ def test_a_slower_link_in_words() -> None:
     assert "with other thresholds." in page_of(deployment(few_points(), slower=other)).text
 
 
+def test_options_that_come_out_the_same_share_a_label() -> None:
+    same = [point(2, "", 0.70, 4.0), *(point(1, codec, 0.70, 4.0, offload_share=0.0) for codec in ("int8", "b1", "b2"))]
+    points = [msgspec.structs.replace(one, mean_bytes=0.0, energy_mj=1.0) for one in same]
+    page = page_of(deployment(points, wishes={"min_accuracy": 0.6}))
+    (label,) = page.figures["p95_ms"]["layout"]["annotations"]
+    assert label["text"] == "device and 3 more"
+    assert label["hovertext"] == "device, 1:int8, 1:b1, 1:b2"
+    assert "split 1, b2 (nothing would be sent)" in page.text
+    assert page.text.count("the same p95 latency, and no better in the rest") == 3
+
+
 def test_operating_points_and_conditions_are_there() -> None:
     text = page_of(SHAPES["hundreds"]).text
     for name in SHAPES["hundreds"].operating_points:
@@ -319,25 +341,39 @@ def test_csv_says_what_points_are_used_for(tmp_path: Path) -> None:
     assert as_point(chosen) == SHAPES["usual"].chosen
 
 
-def test_without_plotly_there_are_picture_and_table_and_no_old_page(tmp_path: Path) -> None:
-    document, out = SHAPES["usual"].write(tmp_path / "deployment.json"), tmp_path / "out"
-    write_report(SHAPES["one point"], out)
-    (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "plotly.py").write_text("raise ModuleNotFoundError('no plotly here', name='plotly')")
-    code = f"""
-from pathlib import Path
-from specnet.tuning.deployment import read_deployment
-from specnet.tuning.report import write_report
-print(sorted(write_report(read_deployment({str(document)!r}), Path({str(out)!r}))))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": f"{tmp_path / 'hidden'}:{ROOT}"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "['csv', 'png']\n"
-    assert sorted(path.name for path in out.iterdir()) == ["front.csv", "tune.png"]
-    assert tuple(map(as_point, rows_of(out / "front.csv"))) == SHAPES["usual"].front
+def test_without_plotly_there_are_picture_and_table_and_no_old_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_report(SHAPES["one point"], tmp_path)
+    hide_plotly(monkeypatch)
+    written = write_report(SHAPES["usual"], tmp_path)
+    assert sorted(written) == ["csv", "png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["front.csv", "tune.png"]
+    assert tuple(map(as_point, rows_of(written["csv"]))) == SHAPES["usual"].front
+
+
+def test_the_command_writes_it_and_says_what_is_missing(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, device, out = tmp_path / "run", tmp_path / "device.json", tmp_path / "tuned"
+    shutil.copytree(trained.run.path, run)
+    segments = {str(index): TIMES for index in range(trained.run.network.n_exits)}
+    codecs = {f"{split}:int8": TIMES for split in range(trained.run.network.n_exits - 1)}
+    write_profile(device, msgspec.structs.replace(device_profile(), segments_us=segments, codecs_us=codecs))
+    words = ("tune", run, trained.data, "--device", device, "--link", "nb-iot", "--out", out, "--json")
+    called = call(*words)
+    assert called.code == 0, called.err
+    document = called.document
+    assert [document[kind] for kind in ("html", "png", "csv")] == [
+        str(out / name) for name in ("report.html", "tune.png", "front.csv")
+    ]
+    made = read_deployment(out / "deployment.json")
+    assert tuple(map(as_point, rows_of(out / "front.csv"))) == made.front
+    assert Page((out / "report.html").read_text()).figures.keys() >= {"p95_ms", "energy_mj"}
+    hide_plotly(monkeypatch)
+    called = call(*words)
+    assert called.code == 0, called.err
+    assert called.document["html"] is None
+    lines = [line for line in called.err.splitlines() if "specnet-edge[tune]" in line]
+    assert lines == ["plotly is not installed, so there is no report.html; pip install 'specnet-edge[tune]'"]
+    assert not (out / "report.html").exists()
