@@ -15,6 +15,7 @@ SPAN = 10.0
 MOST_TICKS = 6
 _FEW = 3
 _ROOM = 0.06
+_SHORTEST = 0.25
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,10 @@ class Scale:
 
 def _linear(values: Sequence[float], measure: Measure) -> Scale:
     first, last = (values[0], values[-1]) if values else (0.0, 0.0)
-    span = (last - first) or 0.5 * last or 1.0
-    low, high = first - _ROOM * span, last + _ROOM * span
+    span = last - first
+    # on a shorter axis ticks of three figures would read the same
+    room = max(_ROOM * span, (_SHORTEST * last - span) / 2, 0.0) or 1.0
+    low, high = first - room, last + room
     units = [unit for unit in (DAY, HOUR, MINUTE, SECOND) if high >= 2 * unit] if measure is LATENCY else []
     unit = units[0] if units else 1.0
     places = MaxNLocator(nbins=MOST_TICKS - 1, steps=[1, 2, 5, 10]).tick_values(low / unit, high / unit)

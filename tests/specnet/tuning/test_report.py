@@ -24,10 +24,11 @@ from support_tuned import deployment, few_points, many_points, point
 
 from specnet.profiles import LINK_PRESETS, write_profile
 from specnet.tuning.deployment import Deployment, read_deployment
-from specnet.tuning.measures import percent
+from specnet.tuning.measures import MEASURES, percent
 from specnet.tuning.page import make_page
 from specnet.tuning.points import Point
 from specnet.tuning.report import write_report
+from specnet.tuning.scales import Scale
 
 if TYPE_CHECKING:
     from support_trained import Trained
@@ -188,6 +189,16 @@ def test_axes_are_logarithmic_where_needed_and_have_a_place_for_zero() -> None:
     assert "a spectrum 0 bytes" in traces(figures["mean_bytes"])["all on the device"]["hovertext"][0]
     near = deployment([point(1, "b1", 0.8, 800.0), point(1, "int8", 0.9, 900.0)])
     assert page_of(near).figures["p95_ms"]["layout"]["xaxis"]["type"] == "linear"
+
+
+@pytest.mark.parametrize("values", [(0.5, 8.64e8), (0.5,), (4.16, 4.17), (0.0, 60.0), (0.0, 0.0), (3e8, 3.1e8)])
+def test_ticks_differ_from_each_other_on_every_axis(values: tuple[float, ...]) -> None:
+    for measure in MEASURES:
+        scale = Scale.of(values, measure)
+        texts = [text for _, text in scale.ticks]
+        assert 1 <= len(texts) == len(set(texts)) <= 7
+        assert all(scale.low <= place <= scale.high for place, _ in scale.ticks)
+        assert all(scale.low < scale.place(value) < scale.high for value in values)
 
 
 def test_colours_stand_for_splits_and_markers_for_kinds_of_codec() -> None:
