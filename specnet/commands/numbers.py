@@ -1,12 +1,26 @@
-"""Lists of whole numbers as people write them on a command line."""
+"""Lists of numbers as people write them on a command line."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from specnet.errors import ConfigurationError
 
+N = TypeVar("N", int, float)
 
-def distinct_numbers(name: str, text: str) -> tuple[int, ...]:
-    """Read numbers with commas between them, each once; `name` is what an error calls them.
+
+def distinct_numbers(name: str, text: str, kind: Callable[[str], N] = int) -> tuple[N, ...]:
+    """Read numbers with commas between them, each once.
+
+    Parameters
+    ----------
+    name
+        What an error calls them.
+    text
+        Such as ``0,1,2``.
+    kind
+        `int` or `float`.
 
     Raises
     ------
@@ -14,7 +28,7 @@ def distinct_numbers(name: str, text: str) -> tuple[int, ...]:
         When something else stands there, or a number twice.
     """
     try:
-        numbers = tuple(int(part) for part in text.split(","))
+        numbers = tuple(kind(part) for part in text.split(","))
     except ValueError:
         raise ConfigurationError(f"{name} are numbers with commas between them such as 0,1,2, got {text!r}") from None
     if len(set(numbers)) < len(numbers):

@@ -57,6 +57,15 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         const=False,
         help="exits stand on their own (default: --augmentation auto decides that too, otherwise on their own)",
     )
+    group.add_argument(
+        "--bottleneck",
+        type=int,
+        metavar="S",
+        help="train a bottleneck for split point S together with the network (later: `specnet train bottleneck`)",
+    )
+    group.add_argument(
+        "--bottleneck-price", type=float, metavar="P", help="nats of loss that a bit of it costs (default: 0.001)"
+    )
     group.add_argument("--backbone", metavar="FILE", help="weights to start from, as `specnet pretrain` writes them")
 
 
@@ -117,6 +126,8 @@ OPTIONS = (
     "augmentation",
     "backbone",
     "backbone_rate",
+    "bottleneck",
+    "bottleneck_price",
     "seed",
     "fold",
 )
@@ -143,6 +154,8 @@ def _train(args: argparse.Namespace, *, calibrates: bool) -> dict[str, Any]:
     from specnet.calibration import calibrate
     from specnet.datasets import Holdout
     from specnet.training import train, use_threads
+    from specnet.training.bottleneck_files import read_bottlenecks
+    from specnet.training.bottleneck_once import judge_and_write
 
     config = _configuration(args)
     use_threads(config.preset, args.threads)
@@ -159,9 +172,16 @@ def _train(args: argparse.Namespace, *, calibrates: bool) -> dict[str, Any]:
         trained = train(args.data, args.out, config, resume=args.resume, report=report, stage=note)
     if not calibrates:
         return {}
-    cached = trained.cache(args.data, Holdout.CALIBRATION).logits
+    held = trained.cache(args.data, Holdout.CALIBRATION)
+    cached = held.logits
     calibration = calibrate(cached, additive=trained.additive)
     calibration.write(trained.calibration_path)
+    for stored in read_bottlenecks(trained):
+        judged = judge_and_write(trained, stored, held, calibration.policy).codec.info
+        say(
+            f"bottleneck {stored.name}: {judged.mean_bytes:.0f} bytes, last exit {judged.accuracy:.2%} right "
+            f"(without {judged.whole_accuracy:.2%})"
+        )
     return _summary(trained, cached, calibration, round(time.monotonic() - begin, 1))
 
 

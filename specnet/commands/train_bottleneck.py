@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specnet.commands.numbers import distinct_numbers
 from specnet.console import note, progress, say, table
-from specnet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from specnet.exits import ExitPolicy
     from specnet.training import CachedRun, Run
-    from specnet.training.bottleneck import BottleneckRecipe
     from specnet.training.bottleneck_files import StoredBottleneck
+    from specnet.training.bottleneck_recipe import BottleneckRecipe
 
 HELP = "train bottlenecks for the split points of a run: what a device sends becomes a few dozen bytes"
 EXAMPLE = "specnet train bottleneck runs/minerals minerals.h5 --split 1,2 --price 0.001"
@@ -65,13 +63,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from specnet.calibration import read_calibration
     from specnet.datasets import Holdout
     from specnet.training import load_run, use_threads
-    from specnet.training.bottleneck import BottleneckRecipe
+    from specnet.training.bottleneck_recipe import BottleneckRecipe
 
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
     recipes = [
         BottleneckRecipe(split=split, price=price, **given)
         for split in distinct_numbers("split points", args.split)
-        for price in _prices(args.price)
+        for price in distinct_numbers("prices", args.price, float)
     ]
     trained = load_run(args.run)
     data = args.data or Path(trained.provenance["data_path"])
@@ -96,16 +94,6 @@ def _trained(
         return bottleneck_once(
             trained, data, recipe, held, policy, report=report, there=lambda: note(f"{name} is there")
         )
-
-
-def _prices(text: str) -> Sequence[float]:
-    try:
-        prices = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigurationError(f"prices are numbers with commas between them, got {text!r}") from None
-    if len(set(prices)) < len(prices):
-        raise ConfigurationError(f"prices are {text!r}, expected each once")
-    return prices
 
 
 def _shown(trained: Run, done: list[StoredBottleneck]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ from specnet.exits import ExitPolicy
 from specnet.files import write_json
 from specnet.packing import pack
 from specnet.training import CachedRun, Run, TrainConfig, load_run, train, use_threads
-from specnet.training.bottleneck import BottleneckRecipe
 from specnet.training.bottleneck_once import bottleneck_once
+from specnet.training.bottleneck_recipe import BottleneckRecipe
 
 RECIPE = TrainConfig(
     preset="peaks", active_target=0.3, preprocessing="raman", augmentation="light", additive=False, epochs=20

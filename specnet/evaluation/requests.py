@@ -56,7 +56,7 @@ def request_sizes(
         assert raw is not None
         feature_bytes = np.array([len(pack_spectrum(one)) for one in raw])
     states = [len(layout.encode(state)) for state in states_at(policy, cached, split)]
-    empty = len(example_request(split, codec, b"", b""))
+    empty = len(example_request(split, codec, b"f", b"s")) - 2  # a checksum of nothing would be shorter
     # a byte string's own length takes two to five bytes with it
     heads = [_head(n) + _head(m) - 2 * _head(0) for n, m in zip(feature_bytes, states, strict=True)]
     return np.asarray(empty + feature_bytes + np.array(states) + np.array(heads), dtype=np.int64)

@@ -22,6 +22,7 @@ from specnet.errors import ModelError
 
 LOG2 = 0.6931471805599453
 _SMALLEST_MASS = 1e-9
+MOMENTUM = 0.05
 NEIGHBOURS = 3
 """Patches that the decoder looks at: its own and one at either side."""
 
@@ -119,6 +120,13 @@ class Bottleneck(nn.Module):
         patches = self._patches((features - self.mean) / self.deviation).flatten(0, 1)
         _, _, directions = torch.pca_lowrank(patches[:20_000], q=min(self.config.latent, *patches.shape))
         self.analyse.weight[: directions.shape[1]] = directions.T
+
+    @torch.no_grad()
+    def track(self, features: Float[Tensor, "batch positions channels"]) -> None:
+        """Follow the means and deviations of features that still change, as batch norm does."""
+        mean = features.mean(dim=0)
+        self.mean.lerp_(mean, MOMENTUM)
+        self.deviation.lerp_((features - mean).std(dim=(0, 1)).clamp_min(1e-3), MOMENTUM)
 
     def latent(self, features: Float[Tensor, "batch positions channels"]) -> Float[Tensor, "batch patches latent"]:
         """Give the numbers that are to be rounded."""

@@ -23,17 +23,24 @@ class ExitOutputs:
     """Everything one pass says.
 
     E logits ``(B, classes)``; for each stage depth ``(B, P)`` and gates ``(B, U, P)``; for each head what its
-    classifier looks at ``(B, D)``.
+    classifier looks at ``(B, D)``. A network that learns with its bottleneck adds the logits behind the split for
+    decoded features, and the bits that those take ``(B,)``.
     """
 
     logits: list[Float[Tensor, "batch classes"]]
     depths: list[Int[Tensor, "batch positions"]]
     gates: list[Float[Tensor, "batch units positions"]]
     embeddings: list[Float[Tensor, "batch features"]] = field(default_factory=list)
+    coded: list[Float[Tensor, "batch classes"]] = field(default_factory=list)
+    bits: list[Float[Tensor, " batch"]] = field(default_factory=list)
 
     def added(self, offset: Float[Tensor, "batch classes"]) -> ExitOutputs:
         """Add what exit 0 says to all exits behind it: how additive exits are read."""
-        return replace(self, logits=[self.logits[0], *(logits + offset for logits in self.logits[1:])])
+        return replace(
+            self,
+            logits=[self.logits[0], *(logits + offset for logits in self.logits[1:])],
+            coded=[logits + offset for logits in self.coded],
+        )
 
 
 class SpecNet(nn.Module):
@@ -106,11 +113,15 @@ class SpecNet(nn.Module):
             head = self.head(index)
             output = self.stage(index)(features, gating)
             for_head, features = tap(output.features) if self.training else (output.features, output.features)
+            self.passed(index, output.features)
             outputs.embeddings.append(head.embed(for_head))
             outputs.logits.append(head.judge(outputs.embeddings[-1]))
             outputs.depths.append(output.depth)
             outputs.gates.append(output.gates)
         return outputs
+
+    def passed(self, index: int, features: Float[Tensor, "batch channels 1 positions"]) -> None:
+        """Show what stage `index` gives; a network that learns with its bottleneck keeps it."""
 
     @torch.no_grad()
     def start_from_exit0(self) -> None:

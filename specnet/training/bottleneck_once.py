@@ -10,8 +10,9 @@ import msgspec
 
 from specnet.calibration.exit_table import ExitTable
 from specnet.exits import ExitPolicy
-from specnet.training.bottleneck import BottleneckRecipe, Report, train_bottleneck
+from specnet.training.bottleneck import Report, train_bottleneck
 from specnet.training.bottleneck_files import FOLDER, StoredBottleneck, read_bottlenecks, write_bottleneck
+from specnet.training.bottleneck_recipe import BottleneckRecipe
 from specnet.training.coded import judge_coded
 from specnet.training.run import CachedRun, Run
 
@@ -57,16 +58,22 @@ def bottleneck_once(
         there()
         return kept
     codec = train_bottleneck(run, data, recipe, report=report)
-    coded = judge_coded(run, recipe.split, codec, held.logits, held.spectra)
+    return judge_and_write(run, StoredBottleneck(name, codec, recipe.to_dict()), held, policy)
+
+
+def judge_and_write(run: Run, stored: StoredBottleneck, held: CachedRun, policy: ExitPolicy) -> StoredBottleneck:
+    """Say of a bottleneck what it takes and leaves on calibration spectra, and write it beside its run."""
+    codec = stored.codec
+    coded = judge_coded(run, codec.info.split, codec, held.logits, held.spectra)
     right = [ExitTable.of(logits, policy).correct[-1].mean() for logits in (coded.logits, held.logits)]
     info = msgspec.structs.replace(
         codec.info,
-        file=f"{FOLDER}/{name}.npz",
+        file=f"{FOLDER}/{stored.name}.npz",
         mean_bytes=float(coded.n_bytes.mean()),
         largest_bytes=int(coded.n_bytes.max()),
         accuracy=float(right[0]),
         whole_accuracy=float(right[1]),
     )
-    stored = StoredBottleneck(name, replace(codec, info=info), recipe.to_dict())
-    write_bottleneck(run, stored)
-    return stored
+    judged = replace(stored, codec=replace(codec, info=info))
+    write_bottleneck(run, judged)
+    return judged

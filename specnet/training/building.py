@@ -11,8 +11,11 @@ from safetensors.torch import load, save
 from specnet.errors import ModelError
 from specnet.files import write_bytes
 from specnet.nn import SpecNet, create_model
+from specnet.nn.coded import with_bottleneck
 from specnet.nn.config import PRESETS
 from specnet.nn.protocol import ExitNetwork
+from specnet.nn.splitting import check_split
+from specnet.training.bottleneck_recipe import BottleneckRecipe
 from specnet.training.config import TrainConfig
 from specnet.training.linear import LinearChoice, write_linear_exit
 
@@ -48,6 +51,12 @@ def build_network(config: TrainConfig, n_points: int, n_classes: int, linear: Li
         network.start_from_exit0()
     if config.backbone:
         load_backbone(network, Path(config.backbone))
+    if config.bottleneck:
+        recipe = BottleneckRecipe(config.bottleneck, config.bottleneck_price)
+        if not isinstance(network, SpecNet):
+            raise ModelError(f"preset {config.preset!r} has no split points, so no bottleneck can be trained with it")
+        check_split(network, config.bottleneck)
+        return with_bottleneck(network, config.bottleneck, recipe.shape(network))
     return network
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from specnet.errors import ConfigurationError
-from specnet.nn import PRESETS, create_model
+from specnet.nn import PRESETS, SpecNet, create_model
+from specnet.nn.splitting import check_split
 from specnet.preprocessing import list_pipelines
 from specnet.training.augmentation import create_augmentation
 from specnet.training.building import load_backbone
@@ -45,6 +46,10 @@ def check_recipe(config: TrainConfig, *, n_points: int, n_classes: int) -> None:
     phases = create_phases(config.phases)
     if config.epochs:
         stretches(phases, config.epochs)
+    if config.bottleneck:
+        if not isinstance(network, SpecNet):
+            raise ConfigurationError(f"preset {config.preset!r} has no split points, so --bottleneck cannot be had")
+        check_split(network, config.bottleneck)
     if config.backbone:
         if not ours:
             raise ConfigurationError(f"preset {config.preset!r} takes no backbone; those that do: {', '.join(PRESETS)}")

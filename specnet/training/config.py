@@ -12,6 +12,9 @@ FEWEST_EPOCHS = 20
 AUTO = "auto"
 NETWORK_OPTIONS = ("adaptivity", "block", "head", "tap", "additive")
 """Fields that say what is built; networks without such a part ignore them."""
+BOTTLENECK_OPTIONS = ("bottleneck", "bottleneck_price")
+CODED_PATH = "coded_path"
+"""Loss of a bottleneck that is trained together with its network."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ class TrainConfig:
         Weights (safetensors) of a pretrained backbone to start from; empty for none.
     backbone_rate
         Learning rate of a pretrained backbone as a share of the heads'.
+    bottleneck, bottleneck_price
+        Split point whose bottleneck is trained together with the network, 0 for none; nats that a bit of it costs.
     seed
         Of initialisation, order, augmentation and any split that has to be made.
     fold
@@ -83,6 +88,8 @@ class TrainConfig:
     augmentation: str = AUTO
     backbone: str = ""
     backbone_rate: float = 0.3
+    bottleneck: int = 0
+    bottleneck_price: float = 1e-3
     seed: int = 0
     fold: int | None = None
 
@@ -101,6 +108,8 @@ class TrainConfig:
             "contiguity": (self.contiguity >= 0, "at least 0"),
             "hint_weight": (self.hint_weight >= 0, "at least 0"),
             "backbone_rate": (0 < self.backbone_rate <= 1, "above 0, at most 1"),
+            "bottleneck": (self.bottleneck >= 0, "a split point, or 0 for none"),
+            "bottleneck_price": (0 <= self.bottleneck_price < 1, "from 0 to below 1"),
             "fold": (self.fold is None or 0 <= self.fold < 5, "from 0 to 4"),
             "seed": (0 <= self.seed < 2**31, "from 0 to 2^31 - 1"),
         }
@@ -120,6 +129,11 @@ class TrainConfig:
         """Whether depth differs from spectrum to spectrum or along the axis."""
         return self.adaptivity != "none"
 
+    @property
+    def all_losses(self) -> tuple[str, ...]:
+        """Terms that are added up, that of the bottleneck among them where there is one."""
+        return (*self.losses, CODED_PATH) if self.bottleneck else self.losses
+
     def for_spectra(self, n_train: int) -> Self:
         """Return the recipe with its number of epochs settled for a number of training spectra."""
         if self.epochs:
@@ -128,8 +142,9 @@ class TrainConfig:
         return replace(self, epochs=max(FEWEST_EPOCHS, -(-ENOUGH_STEPS // steps)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain form for JSON."""
-        return {**asdict(self), "losses": list(self.losses)}
+        """Plain form for JSON; what came later than the first runs is left out where it is not used."""
+        plain = {**asdict(self), "losses": list(self.losses)}
+        return plain if self.bottleneck else {name: plain[name] for name in plain if name not in BOTTLENECK_OPTIONS}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:

@@ -70,7 +70,7 @@ def train_network(
     ModelError
         When the loss is not finite, or the checkpoint is another training's.
     """
-    if unknown := [name for name in config.losses if name not in LOSSES]:
+    if unknown := [name for name in config.all_losses if name not in LOSSES]:
         raise ConfigurationError(f"unknown losses {', '.join(unknown)}; known: {', '.join(LOSSES)}")
     plan = stretches(create_phases(config.phases), config.epochs)
     processes = current_processes()
@@ -131,7 +131,7 @@ def _train_epoch(
     loader = _loader(data, config, processes.world)
     phase = stretch.phase
     freeze(cast("nn.Module", network), phase)
-    totals = dict.fromkeys((*config.losses, "active_share"), 0.0)
+    totals = dict.fromkeys((*config.all_losses, "active_share"), 0.0)
     for step, (spectra, labels, *offset) in enumerate(loader):
         progress = stretch.progress(epoch, step / len(loader))
         _set_rate(optimiser, config, progress)
@@ -148,7 +148,7 @@ def _train_epoch(
             outputs = outputs.added(known)
             target = None if target is None else target + known
         context = Context(network, config, progress, phase.last_exit_only, target)
-        terms = {name: LOSSES[name](outputs, labels, context) for name in config.losses}
+        terms = {name: LOSSES[name](outputs, labels, context) for name in config.all_losses}
         total = sum(terms.values(), start=own.new_zeros(()))
         if not torch.isfinite(total):
             raise ModelError(f"the loss is {total.item()} in epoch {epoch + 1}; try a lower learning rate")

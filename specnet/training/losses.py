@@ -19,7 +19,7 @@ from torch.nn import functional
 from specnet.nn import ExitOutputs
 from specnet.nn.halting import open_gates, transitions
 from specnet.nn.protocol import ExitNetwork
-from specnet.training.config import TrainConfig
+from specnet.training.config import CODED_PATH, TrainConfig
 from specnet.training.schedule import active_budget
 
 BUDGET_WEIGHT = 8.0
@@ -189,3 +189,18 @@ def _soft(logits: Tensor, target: Tensor, softness: float) -> Tensor:
 
 def _sum(like: Tensor, terms: Sequence[Tensor]) -> Tensor:
     return sum(terms, start=like.new_zeros(()))
+
+
+@register_loss(CODED_PATH)
+def coded_path(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: Context) -> Float[Tensor, ""]:
+    r"""Let exits behind a bottleneck be right, and its bits be few (rate-distortion with the task's own distortion).
+
+    .. math:: \frac{1}{K - s} \sum_{k>s} CE(\hat z_k) + \lambda R
+
+    With the logits of decoded features and R in bits a spectrum; nothing where there is no bottleneck.
+    """
+    if not outputs.coded:
+        return outputs.logits[-1].new_zeros(())
+    terms = [functional.cross_entropy(logits, labels) for logits in outputs.coded]
+    rate = outputs.bits[0].mean()
+    return _sum(outputs.logits[-1], terms) / len(terms) + context.config.bottleneck_price * rate

@@ -14,7 +14,12 @@ from specnet import __version__
 from specnet.datasets import Holdout, SpectraDataset, SpectraFile
 from specnet.errors import ModelError
 from specnet.files import write_json
+from specnet.nn import SpecNet
+from specnet.nn.coded import CodedSpecNet
 from specnet.nn.protocol import ExitNetwork
+from specnet.training.bottleneck_codec import learned_codec
+from specnet.training.bottleneck_files import StoredBottleneck, write_bottleneck
+from specnet.training.bottleneck_recipe import BottleneckRecipe
 from specnet.training.building import build_network
 from specnet.training.checkpoint import check_checkpoint
 from specnet.training.config import AUTO, TrainConfig
@@ -108,9 +113,10 @@ def train(
         identity=identity,
         report=report,
     )
+    coded = network if isinstance(network, CodedSpecNet) else None
     run = Run(
         path=out,
-        network=settle(network, dataset),
+        network=settle(network if coded is None else coded.alone(), dataset),
         pipeline=prepared.pipeline,
         axis=prepared.bound.axis,
         source_axis=source_axis,
@@ -123,9 +129,22 @@ def train(
     )
     if current_processes().is_main:
         run.save()
+        if coded is not None:
+            _write_bottleneck(run, coded, dataset)
         checkpoint.unlink(missing_ok=True)
         (out / "choice.json").unlink(missing_ok=True)
     return run
+
+
+def _write_bottleneck(run: Run, coded: CodedSpecNet, dataset: SpectraDataset) -> None:
+    """Keep the bottleneck that was trained along; what it takes and leaves is judged after calibration."""
+    network, config = run.network, run.config
+    assert isinstance(network, SpecNet)
+    spectra = torch.stack([dataset[index][0] for index in range(len(dataset))])
+    codec = learned_codec(network, coded.bottleneck.eval(), spectra, coded.split, skips_halted=False)
+    recipe = BottleneckRecipe(config.bottleneck, config.bottleneck_price)
+    name = f"b{config.bottleneck}-joint"
+    write_bottleneck(run, StoredBottleneck(name, codec, {**recipe.to_dict(), "joint": True}))
 
 
 def _choose(
@@ -149,7 +168,8 @@ def _choose(
     rows = split.rows(Holdout.CALIBRATION)
     with SpectraFile(data) as file:
         held_out = prepared.bound(file.read(rows))
-    choice = choose_recipe(build, dataset, offsets, held_out, split.labels[rows], config, stage=stage)
+    pilot = replace(config, bottleneck=0)
+    choice = choose_recipe(build, dataset, offsets, held_out, split.labels[rows], pilot, stage=stage)
     if current_processes().is_main:
         write_json(path, {"identity": identity, **asdict(choice)})
     return choice

@@ -94,6 +94,7 @@ def all_points(
     *,
     max_risk: float | None = None,
     confidence: float = 0.95,
+    among: Sequence[Point] | None = None,
     advance: Callable[[str], None] = lambda text: None,
 ) -> list[Point]:
     """Judge every candidate of every option under some conditions; what the link cannot carry is left out.
@@ -107,6 +108,8 @@ def all_points(
     max_risk, confidence
         Accuracy that may be lost and the probability of keeping to that; then each option has one point, the cheapest
         for which that is shown, and options for which it cannot be shown have none.
+    among
+        Points whose thresholds alone are tried, as found under other conditions; None for all candidates.
     advance
         Called with the name of each option.
     """
@@ -114,7 +117,11 @@ def all_points(
     for option in options:
         advance(f"split {option.split} {option.codec}")
         times = draw_times(option, conditions)
-        found += list(_points(option, times, conditions, whole, max_risk, confidence))
+        if among is None:
+            tried = _thresholds(option, whole, max_risk, confidence)
+        else:
+            tried = iter([one.thresholds for one in among if (one.split, one.codec) == (option.split, option.codec)])
+        found += list(_points(option, times, conditions, tried))
     if not found:
         return []
     best = max(found, key=lambda one: one[0].estimate)[1]
@@ -138,15 +145,31 @@ def front(points: Sequence[Point]) -> list[Point]:
     return kept
 
 
+def worth_trying(points: Sequence[Point]) -> list[Point]:
+    """Keep of each option what no other point of it beats in estimate, share of spectra sent, and computation.
+
+    Whatever the link, the others send and compute more for less: they need not be judged again under other conditions.
+    """
+    kept: list[Point] = []
+    groups: dict[tuple[int, str], list[Point]] = {}
+    for point in points:
+        groups.setdefault((point.split, point.codec), []).append(point)
+    for group in groups.values():
+        ordered = sorted(group, key=lambda p: (p.offload_share, p.mean_macs, -p.estimate))
+        costs = np.array([(p.offload_share, p.mean_macs, -p.estimate) for p in ordered])
+        for index, point in enumerate(ordered):
+            if not (costs[:index] <= costs[index]).all(axis=1).any():
+                kept.append(point)
+    return kept
+
+
 def _points(
     option: Option,
     times: PathTimes,
     conditions: Conditions,
-    whole: ExitTable,
-    max_risk: float | None,
-    confidence: float,
+    tried: Iterator[tuple[float, ...]],
 ) -> Iterator[tuple[Point, NDArray[np.float32]]]:
-    for thresholds in _thresholds(option, whole, max_risk, confidence):
+    for thresholds in tried:
         outcome = option.table.outcome(thresholds)
         cost = cost_of(option, times, outcome.exit_index, conditions)
         if not np.isfinite(cost.p95_ms):

@@ -22,7 +22,7 @@ from specnet.tuning.deployment import (
 )
 from specnet.tuning.latency import Conditions
 from specnet.tuning.options import Option
-from specnet.tuning.points import Point, all_points, front
+from specnet.tuning.points import all_points, front, worth_trying
 
 
 def tune(
@@ -59,17 +59,10 @@ def tune(
     """
     whole = next(option for option in options if not option.sends).table
 
-    def judged(under: Conditions) -> list[Point]:
-        return all_points(options, under, whole, max_risk=max_risk, confidence=confidence, advance=advance)
-
-    points = judged(conditions)
-    if not points and max_risk is not None:
-        raise ConfigurationError(
-            f"a risk of {max_risk:g} with confidence {confidence:g} cannot be shown for any deployment with "
-            f"{whole.n_spectra} calibration spectra; ask for a larger risk, or calibrate on more"
-        )
+    points = all_points(options, conditions, whole, max_risk=max_risk, confidence=confidence, advance=advance)
     chosen = choose(points, wishes, objective)
-    slow = judged(replace(conditions, link=slower_link(conditions.link)))
+    slow_conditions = replace(conditions, link=slower_link(conditions.link))
+    slow = all_points(options, slow_conditions, whole, among=worth_trying(points), advance=advance)
     try:
         slower = choose(slow, wishes, objective)
     except ConfigurationError:

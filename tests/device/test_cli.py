@@ -50,7 +50,7 @@ def test_help_has_an_example(command: str) -> None:
     [
         ("splitt = 1", [], "'splitt'; did you mean split"),
         ("split = 60", ["--port", "/dev/null"], "split is 0 to"),
-        ('split = "one"', [], "split: expected `int`"),
+        ('split = "one"', [], "split: expected `int | null`"),
         ('site = "a/b"', [], "site is 1 to 64"),
         ('operating_point = "bold"', ["--port", "/dev/null"], "unknown operating point 'bold'"),
         ("", [], "no serial port"),

@@ -28,8 +28,8 @@ from specnet.packing import pack
 from specnet.runtime import Predictor
 from specnet.spectra import SpectralAxis
 from specnet.training import TrainConfig, train
-from specnet.training.bottleneck import BottleneckRecipe
 from specnet.training.bottleneck_once import bottleneck_once
+from specnet.training.bottleneck_recipe import BottleneckRecipe
 from specnet.wire import Topics
 
 TOPICS = Topics("lab", "probe-1")

@@ -21,8 +21,9 @@ from specnet.nn import SpecNet
 from specnet.nn.splitting import run_until
 from specnet.packing import pack
 from specnet.training import load_run
-from specnet.training.bottleneck import BottleneckRecipe, train_bottleneck
+from specnet.training.bottleneck import train_bottleneck
 from specnet.training.bottleneck_files import StoredBottleneck, read_bottlenecks, write_bottleneck
+from specnet.training.bottleneck_recipe import BottleneckRecipe
 from specnet.training.coded import judge_coded
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -173,3 +174,70 @@ def test_a_baseline_has_no_split_points(trained: Trained) -> None:
     other = replace(trained.run, network=create_model("resnet1d", n_points=300, n_classes=6))
     with pytest.raises(ConfigurationError, match="is a baseline for comparison"):
         train_bottleneck(other, trained.data, RECIPE)
+
+
+def test_it_can_be_trained_together_with_the_network(
+    spectra_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, words = tmp_path / "run", ["train", str(spectra_file), "--preset", "nano", "--preprocessing", "snv"]
+    words += ["--augmentation", "light", "--epochs", "12", "--bottleneck", "1", "--bottleneck-price", "0.0005"]
+    assert main([*words, "--out", str(out), "--json"]) == 0
+    capsys.readouterr()
+    run = load_run(out)
+    [stored] = read_bottlenecks(run)
+    assert stored.name == "b1-joint"
+    assert stored.codec.info.accuracy > 0.8
+    held = run.cache(spectra_file, Holdout.TEST)
+    coded = judge_coded(run, 1, stored.codec, held.logits, held.spectra)
+    agreement = (coded.logits.logits[2:].argmax(axis=2) == held.logits.logits[2:].argmax(axis=2)).mean()
+    assert agreement > 0.8
+    assert coded.n_bytes.mean() < held.logits.n_classes * 40
+    assert pack(run, spectra_file, tmp_path / "joint.specnet").bottlenecks["b1-joint"].mean_bytes > 0
+
+
+def test_in_training_all_of_it_learns_and_in_use_it_is_the_network(trained: Trained) -> None:
+    from specnet.nn.coded import with_bottleneck
+    from specnet.training.losses import LOSSES, Context
+
+    plain = trained.run.network
+    assert isinstance(plain, SpecNet)
+    coded = with_bottleneck(plain, 1, RECIPE.shape(plain))
+    spectra, labels = torch.randn(8, 1, 300), torch.arange(8) % 6
+    coded.eval()
+    with torch.no_grad():
+        for one, other in zip(coded(spectra).logits, plain(spectra).logits, strict=True):
+            torch.testing.assert_close(one, other)
+    assert not coded(spectra).coded
+    coded.train()
+    outputs = coded(spectra)
+    assert len(outputs.coded) == plain.config.n_stages - 1
+    config = replace(trained.config, bottleneck=1, bottleneck_price=0.01)
+    assert config.all_losses[-1] == "coded_path"
+    loss = LOSSES["coded_path"](outputs, labels, Context(coded, config, 1.0))
+    terms = [torch.nn.functional.cross_entropy(logits, labels) for logits in outputs.coded]
+    expected = sum(terms) / len(terms) + 0.01 * outputs.bits[0].mean()
+    torch.testing.assert_close(loss, torch.as_tensor(expected))
+    loss.backward()
+    for name in ("bottleneck.analyse.weight", "bottleneck.log_gain", "stem.weight", "stages.2.merge.weight"):
+        assert coded.get_parameter(name).grad is not None, name
+    torch.testing.assert_close(coded.alone().state_dict()["stem.weight"], plain.state_dict()["stem.weight"])
+
+
+def test_recipes_without_a_bottleneck_read_as_before(trained: Trained) -> None:
+    assert "bottleneck" not in trained.config.to_dict()
+    assert replace(trained.config, bottleneck=2).to_dict()["bottleneck"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--bottleneck", "7"), "split is 7, features are handed over at 1 to"),
+        (("--bottleneck", "1", "--preset", "resnet1d"), "has no split points"),
+        (("--bottleneck", "1", "--bottleneck-price", "-1"), "bottleneck_price is -1.0"),
+    ],
+)
+def test_joint_training_names_mistakes(
+    spectra_file: Path, tmp_path: Path, options: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", str(spectra_file), "--out", str(tmp_path / "run"), "--epochs", "4", *options]) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,150 @@
+"""The model of time and energy, against cases that can be worked out by hand and a simulation of the queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from support_profiles import device_profile, gateway_profile
+from support_tuning import make_option
+
+from specnet.errors import ConfigurationError
+from specnet.profiles import LINK_PRESETS, Quantiles
+from specnet.tuning.latency import Conditions, cost_of, draw_times
+
+FIXED = Quantiles.constant
+
+
+def conditions(**changes: Any) -> Conditions:
+    """Everything takes the same time always: 100 us before, 1,000 us a segment, 10 us a decision, 50 us to encode."""
+    device = msgspec.structs.replace(
+        device_profile(),
+        preprocessing_us=FIXED(100.0),
+        segments_us={str(k): FIXED(1000.0 * (k + 1)) for k in range(4)},
+        policy_us=FIXED(10.0),
+        codecs_us={"1:int8": FIXED(50.0)},
+        active_watts=2.0,
+        idle_watts=0.5,
+        power="stated",
+    )
+    link = msgspec.structs.replace(
+        LINK_PRESETS["ethernet"],
+        round_trip_ms=FIXED(20.0),
+        uplink_bits_s=8000.0,
+        loss=0.0,
+        overhead_bytes=50,
+        max_payload_bytes=0,
+        duty_cycle=1.0,
+        transmit_watts=0.5,
+        retry_s=3.0,
+    )
+    fields: dict[str, Any] = {"device": device, "link": link, "spectra_per_hour": 1e-3}
+    return Conditions(**{**fields, **changes})
+
+
+def test_times_add_up() -> None:
+    option, under = make_option(split=1, codec="int8", n_bytes=150), conditions()
+    times = draw_times(option, under)
+    local = [0.1 + 1.0 + 0.01, 0.1 + 1.0 + 2.0 + 0.02]
+    for exit_index, expected in enumerate([*local, local[1], local[1]]):
+        assert times.local_ms[exit_index] == pytest.approx(expected)
+    way = 0.05 + 20.0 + 200.0  # encoding, round trip, 200 bytes at 1,000 bytes a second
+    assert times.remote_ms[1] == pytest.approx(0)
+    assert times.remote_ms[2] == pytest.approx(way + 3.0)
+    assert times.remote_ms[3] == pytest.approx(way + 3.0 + 4.0)
+
+
+def test_shares_energy_and_bytes() -> None:
+    option, under = make_option(split=1, codec="int8", n_bytes=150, n=10), conditions()
+    times = draw_times(option, under)
+    exits = np.array([0] * 6 + [1] * 2 + [2] * 2)
+    cost = cost_of(option, times, exits, under)
+    assert cost.p50_ms == pytest.approx(1.11)
+    assert cost.p95_ms == pytest.approx(3.12 + 223.05, rel=1e-6)
+    assert cost.mean_ms == pytest.approx((6 * 1.11 + 4 * 3.12 + 2 * 223.05) / 10)
+    assert cost.link_bytes == pytest.approx(0.2 * 200)
+    busy_ms = (6 * 1.11 + 4 * 3.12 + 2 * 0.05) / 10
+    assert cost.energy_mj == pytest.approx(2.0 * busy_ms + 0.5 * 0.2 * 200)
+    nothing = cost_of(option, times, np.zeros(10, dtype=int), under)
+    assert (nothing.link_bytes, nothing.link_share) == (0, 0)
+    assert nothing.p95_ms == pytest.approx(1.11)
+
+
+def test_a_gateway_s_own_times_are_used() -> None:
+    gateway = msgspec.structs.replace(
+        gateway_profile(), segments_us={str(k): FIXED(7.0) for k in range(1, 4)}, batch_us={}
+    )
+    times = draw_times(make_option(split=1, codec="int8", n_bytes=150), conditions(gateway=gateway))
+    assert times.remote_ms[3] == pytest.approx(0.05 + 20 + 200 + 2 * 0.007)
+
+
+def test_lost_messages_are_sent_again() -> None:
+    link = msgspec.structs.replace(conditions().link, loss=0.25)
+    option = make_option(split=1, codec="int8", n_bytes=150, n=4096)
+    times = draw_times(option, conditions(link=link))
+    assert times.tries == pytest.approx(4 / 3)
+    extra = times.remote_ms[2] - 223.05
+    again = np.rint(extra / 3200).astype(int)
+    np.testing.assert_allclose(extra, 3200 * again, atol=1e-6)
+    assert (again == 0).mean() == pytest.approx(0.75, abs=0.03)
+    assert again.mean() == pytest.approx(1 / 3, abs=0.04)
+
+
+def test_payloads_over_the_limit_go_in_pieces() -> None:
+    link = msgspec.structs.replace(conditions().link, max_payload_bytes=100)
+    option, under = make_option(split=1, codec="int8", n_bytes=150), conditions(link=link)
+    times = draw_times(option, under)
+    assert times.air_s == pytest.approx((150 + 2 * 50) / 1000)
+    everything = np.full(option.table.n_spectra, 3)
+    assert cost_of(option, times, everything, under).link_bytes == 150 + 2 * 50
+
+
+def test_a_link_that_cannot_carry_the_requests_takes_for_ever() -> None:
+    option = make_option(split=1, codec="int8", n_bytes=150)
+    everything = np.full(option.table.n_spectra, 3)
+    for rate, works in ((17_000.0, True), (18_100.0, False)):  # 0.2 s each: 18,000 an hour fill the link
+        under = conditions(spectra_per_hour=rate)
+        cost = cost_of(option, draw_times(option, under), everything, under)
+        assert np.isfinite(cost.p95_ms) == works
+        assert cost.link_share == pytest.approx(rate * 0.2 / 3600)
+    under = conditions(link=msgspec.structs.replace(conditions().link, duty_cycle=0.01), spectra_per_hour=181.0)
+    assert cost_of(option, draw_times(option, under), everything, under).link_share > 1
+
+
+@pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
+def test_waiting_in_front_of_the_link_is_that_of_a_queue(load: float) -> None:
+    """Against a simulation of Poisson arrivals at a server with fixed service time."""
+    option = make_option(split=1, codec="int8", n_bytes=150, n=4096)
+    under = conditions(spectra_per_hour=3600 * load / 0.2)
+    times = draw_times(option, under)
+    everything = np.full(option.table.n_spectra, 3)
+    waited = cost_of(option, times, everything, under).mean_ms - (times.local_ms[3] + times.remote_ms[3]).mean()
+    rng = np.random.default_rng(0)
+    arrivals = np.cumsum(rng.exponential(0.2 / load, 200_000))
+    free, total = 0.0, 0.0
+    for moment in arrivals:
+        begin = max(moment, free)
+        total += begin - moment
+        free = begin + 0.2
+    assert waited / 1e3 == pytest.approx(total / len(arrivals), rel=0.15)
+
+
+def test_what_a_profile_lacks_is_named() -> None:
+    short = msgspec.structs.replace(conditions().device, segments_us={"0": FIXED(1.0)}, codecs_us={})
+    with pytest.raises(ConfigurationError, match="has no time of segment 1, it has 0"):
+        draw_times(make_option(split=1, codec="int8", n_bytes=10), conditions(device=short))
+    with pytest.raises(ConfigurationError, match="has no time of a codec at split 2, it has 1:int8"):
+        draw_times(make_option(split=2, codec="int8", n_bytes=10), conditions())
+    with pytest.raises(ConfigurationError, match=r"measured up to .* requests a second, 1e\+06 are to come"):
+        draw_times(
+            make_option(split=1, codec="int8", n_bytes=10),
+            conditions(gateway=gateway_profile(), gateway_requests_s=1e6),
+        )
+
+
+@pytest.mark.parametrize("changes", [{"spectra_per_hour": 0.0}, {"gateway_requests_s": -1.0}])
+def test_loads_that_are_none_are_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match="got"):
+        conditions(**changes)
