@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Tune; write ``deployment.json``, ``front.csv``, ``tune.png`` and ``report.html``.
+    """Tune; write ``deployment.json``, ``front.csv``, ``tune.png`` and, where plotly is installed, ``report.html``.
 
     Raises
     ------
@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from specnet.tuning.choice import Wishes
     from specnet.tuning.latency import Conditions
     from specnet.tuning.options import list_options
+    from specnet.tuning.report import MISSING, write_report
     from specnet.tuning.tune import tune
 
     names = ("min_accuracy", "max_p95_ms", "max_p50_ms", "max_bytes_per_hour", "max_request_bytes", "max_energy_mj")
@@ -109,10 +110,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             advance=lambda name: advance(1, name),
         )
     path = deployment.write(args.out / "deployment.json")
+    written = write_report(deployment, args.out)
     _show(deployment)
+    if "html" in written:
+        say(f"report: {written['html']}")
+    else:
+        note(MISSING)
     say(f"written to {path}; `specnet export {args.run} --deployment {path} --out BUNDLE` makes the bundle")
     return {
         "deployment": str(path),
+        **{kind: str(written[kind]) if kind in written else None for kind in ("html", "png", "csv")},
         "device": device.name,
         "link": link.name,
         "chosen": deployment.chosen.to_dict(),

@@ -54,6 +54,18 @@ class Wishes:
             failed.append("min_accuracy")
         return failed
 
+    def excess(self, point: Point) -> float:
+        """Largest share by which a point misses one of the wishes that it does not fulfil; 0 when it fulfils all."""
+        missed = [0.0]
+        for name in self.failed_by(point):
+            limit = getattr(self, name)
+            if name == "min_accuracy":
+                missed.append(1 - min(point.accuracy, point.estimate) / limit)
+            else:
+                value = getattr(point, LIMITS[name])
+                missed.append(value / limit - 1 if limit else value)
+        return max(missed)
+
     def to_dict(self) -> dict[str, float]:
         """Wishes that were made."""
         made = {one.name: getattr(self, one.name) for one in fields(self)}

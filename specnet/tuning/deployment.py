@@ -17,6 +17,7 @@ from specnet.files import write_json
 from specnet.profiles import DeviceProfile, GatewayProfile, LinkProfile, Quantiles
 from specnet.tuning.choice import Wishes, choose
 from specnet.tuning.latency import Conditions
+from specnet.tuning.options import Option
 from specnet.tuning.points import Point
 
 MAX_DEPLOYMENT_BYTES = 64 << 20
@@ -50,6 +51,9 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         fulfil them are left out.
     front
         Points that no other beats in everything.
+    unfit
+        The point that comes closest of each option that cannot fulfil the wishes; None where the link cannot carry it,
+        or the risk cannot be shown for it.
     """
 
     format: Literal["specnet-deployment"] = "specnet-deployment"
@@ -73,6 +77,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     operating_points: dict[str, Point]
     best_of_options: dict[str, Point]
     front: tuple[Point, ...]
+    unfit: dict[str, Point | None] = {}
 
     def write(self, path: Path) -> Path:
         """Write it, whole or not at all."""
@@ -127,16 +132,36 @@ def points_to_switch(points: Sequence[Point], chosen: Point, slower: Point | Non
 
 def best_of_options(points: Sequence[Point], wishes: Wishes, objective: str) -> dict[str, Point]:
     """Choose by the same wishes among the points of each option alone."""
-    groups: dict[str, list[Point]] = {}
-    for point in points:
-        groups.setdefault(f"{point.split}:{point.codec or 'local'}", []).append(point)
     found = {}
-    for name, group in groups.items():
+    for name, group in by_option(points).items():
         try:
             found[name] = choose(group, wishes, objective)
         except ConfigurationError:
             continue
     return found
+
+
+def unfit_options(names: Sequence[str], points: Sequence[Point], wishes: Wishes) -> dict[str, Point | None]:
+    """Find what comes closest of each option that cannot fulfil the wishes: few of them broken, and none by much."""
+    groups = by_option(points)
+    unfit = {name: groups.get(name, []) for name in names if all(map(wishes.failed_by, groups.get(name, [])))}
+    return {
+        name: min(group, key=lambda point: (len(wishes.failed_by(point)), wishes.excess(point)), default=None)
+        for name, group in unfit.items()
+    }
+
+
+def by_option(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """Points of each option, by its name."""
+    groups: dict[str, list[Point]] = {}
+    for point in points:
+        groups.setdefault(option_name(point), []).append(point)
+    return groups
+
+
+def option_name(option: Point | Option) -> str:
+    """``<split>:<codec>``, where nothing is sent ``<split>:local``."""
+    return f"{option.split}:{option.codec or 'local'}"
 
 
 def created_now() -> str:

@@ -15,8 +15,10 @@ from specnet.tuning.deployment import (
     best_of_options,
     created_now,
     describe_conditions,
+    option_name,
     points_to_switch,
     slower_link,
+    unfit_options,
 )
 from specnet.tuning.latency import Conditions
 from specnet.tuning.options import Option
@@ -81,4 +83,5 @@ def tune(
         operating_points=points_to_switch(points, chosen, slower, options[0].n_stages),
         best_of_options=best_of_options(points, wishes, objective),
         front=tuple(front(points)),
+        unfit=unfit_options([option_name(option) for option in options], points, wishes),
     )
