@@ -1,4 +1,4 @@
-"""The model of time and energy, against cases that can be worked out by hand and a simulation of the queue."""
+"""The model of time and energy, against cases that can be worked out by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support_tuning import make_option
 
 from specnet.errors import ConfigurationError
 from specnet.profiles import LINK_PRESETS, Quantiles
-from specnet.tuning.latency import Conditions, cost_of, draw_times
+from specnet.tuning.latency import Conditions, cost_of, draw_times, latencies_ms
 
 FIXED = Quantiles.constant
 
@@ -33,6 +33,7 @@ def conditions(**changes: Any) -> Conditions:
         LINK_PRESETS["ethernet"],
         round_trip_ms=FIXED(20.0),
         uplink_bits_s=8000.0,
+        downlink_bits_s=1e12,
         loss=0.0,
         overhead_bytes=50,
         max_payload_bytes=0,
@@ -50,10 +51,15 @@ def test_times_add_up() -> None:
     local = [0.1 + 1.0 + 0.01, 0.1 + 1.0 + 2.0 + 0.02]
     for exit_index, expected in enumerate([*local, local[1], local[1]]):
         assert times.local_ms[exit_index] == pytest.approx(expected)
-    way = 0.05 + 20.0 + 200.0  # encoding, round trip, 200 bytes at 1,000 bytes a second
-    assert times.remote_ms[1] == pytest.approx(0)
-    assert times.remote_ms[2] == pytest.approx(way + 3.0)
-    assert times.remote_ms[3] == pytest.approx(way + 3.0 + 4.0)
+    assert times.making_ms == pytest.approx(0.05)
+    assert times.half_ms == pytest.approx(10.0)
+    assert times.air_s == pytest.approx(0.2)  # 200 bytes at 1,000 bytes a second
+    assert times.gateway_ms[1] == pytest.approx(0)
+    assert times.gateway_ms[2] == pytest.approx(3.0)
+    assert times.gateway_ms[3] == pytest.approx(3.0 + 4.0)
+    for exit_index, there in ((2, 3.0), (3, 7.0)):
+        total = latencies_ms(option, times, np.full(option.table.n_spectra, exit_index), under)
+        assert total == pytest.approx(local[1] + 0.05 + 200.0 + 20.0 + there)
 
 
 def test_shares_energy_and_bytes() -> None:
@@ -77,7 +83,7 @@ def test_a_gateway_s_own_times_are_used() -> None:
         gateway_profile(), segments_us={str(k): FIXED(7.0) for k in range(1, 4)}, batch_us={}
     )
     times = draw_times(make_option(split=1, codec="int8", n_bytes=150), conditions(gateway=gateway))
-    assert times.remote_ms[3] == pytest.approx(0.05 + 20 + 200 + 2 * 0.007)
+    assert times.gateway_ms[3] == pytest.approx(2 * 0.007)
 
 
 def test_lost_messages_are_sent_again() -> None:
@@ -85,9 +91,8 @@ def test_lost_messages_are_sent_again() -> None:
     option = make_option(split=1, codec="int8", n_bytes=150, n=4096)
     times = draw_times(option, conditions(link=link))
     assert times.tries == pytest.approx(4 / 3)
-    extra = times.remote_ms[2] - 223.05
-    again = np.rint(extra / 3200).astype(int)
-    np.testing.assert_allclose(extra, 3200 * again, atol=1e-6)
+    again = np.rint(times.late_ms / 3200).astype(int)
+    np.testing.assert_allclose(times.late_ms, 3200 * again, atol=1e-6)
     assert (again == 0).mean() == pytest.approx(0.75, abs=0.03)
     assert again.mean() == pytest.approx(1 / 3, abs=0.04)
 
@@ -111,24 +116,6 @@ def test_a_link_that_cannot_carry_the_requests_takes_for_ever() -> None:
         assert cost.link_share == pytest.approx(rate * 0.2 / 3600)
     under = conditions(link=msgspec.structs.replace(conditions().link, duty_cycle=0.01), spectra_per_hour=181.0)
     assert cost_of(option, draw_times(option, under), everything, under).link_share > 1
-
-
-@pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
-def test_waiting_in_front_of_the_link_is_that_of_a_queue(load: float) -> None:
-    """Against a simulation of Poisson arrivals at a server with fixed service time."""
-    option = make_option(split=1, codec="int8", n_bytes=150, n=4096)
-    under = conditions(spectra_per_hour=3600 * load / 0.2)
-    times = draw_times(option, under)
-    everything = np.full(option.table.n_spectra, 3)
-    waited = cost_of(option, times, everything, under).mean_ms - (times.local_ms[3] + times.remote_ms[3]).mean()
-    rng = np.random.default_rng(0)
-    arrivals = np.cumsum(rng.exponential(0.2 / load, 200_000))
-    free, total = 0.0, 0.0
-    for moment in arrivals:
-        begin = max(moment, free)
-        total += begin - moment
-        free = begin + 0.2
-    assert waited / 1e3 == pytest.approx(total / len(arrivals), rel=0.15)
 
 
 def test_what_a_profile_lacks_is_named() -> None:
