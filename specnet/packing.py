@@ -31,7 +31,7 @@ from specnet.tuning.points import Point
 from specnet.wire.topics import NAME
 
 FEATURE_CODEC = "int8"
-BOTTLENECK_LOSS = 0.003
+BOTTLENECK_LOSS = 0.005
 """Accuracy at the last exit, on calibration spectra, that a bottleneck may cost to be the codec of its split point."""
 TOLERANCE = 1e-4
 """Largest deviation of a logit, over the largest magnitude of the vectors' logits where that exceeds one."""

@@ -102,7 +102,8 @@ def test_the_replay_answers_every_spectrum_once(
     assert (summary["n"], summary["lost"], summary["duplicates"], summary["rejected"]) == (N, 0, 0, 0)
     assert summary["local_share"] == pytest.approx(1 - len(recording.uncertain) / N)
     assert summary["accuracy"] >= 0.97, "labels are the predictor's own answers"
-    assert summary["device_only_accuracy"] <= summary["accuracy"]
+    # the exit state is rounded on its way, which may turn a close answer
+    assert summary["accuracy"] >= summary["device_only_accuracy"] - 0.02
     assert 0 < summary["bytes_per_offload"] < 4 * recording.spectra.shape[1]
     assert not (tmp_path / "spectrometer").is_symlink(), "the board takes its link with it"
     check_files(tmp_path)

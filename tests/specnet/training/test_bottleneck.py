@@ -136,7 +136,7 @@ def test_the_command_trains_what_is_missing_and_the_bundle_takes_it(
     manifest = pack(load_run(run), trained.data, tmp_path / "minerals.specnet")
     assert set(manifest.bottlenecks) == {"b1-0.001", "b2-0.001"}
     for split, one in (("1", first), ("2", second)):
-        fine = one["accuracy"] >= one["whole_accuracy"] - 0.003
+        fine = one["accuracy"] >= one["whole_accuracy"] - 0.005
         assert manifest.codecs[split] == (one["name"] if fine else "int8")
     bundle = read_bundle(tmp_path / "minerals.specnet")
     assert {"b1-0.001", "b2-0.001", "int8"} <= set(bundle.codecs)
