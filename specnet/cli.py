@@ -66,6 +66,10 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         with interruptible():
             document = args.execute(args)
+        if args.json:
+            json.dump(document, sys.stdout, allow_nan=False)
+            sys.stdout.write("\n")
+            sys.stdout.flush()
     except SpecnetError as error:
         print(f"specnet: {error}", file=sys.stderr)  # noqa: T201
         return USER_MISTAKE
@@ -78,9 +82,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # `specnet inspect ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    if args.json:
-        json.dump(document, sys.stdout, allow_nan=False)
-        sys.stdout.write("\n")
     return int(document.get("exit_code", 0))
 
 

@@ -114,6 +114,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Parts of the exit policy's running state."""
         return StateLayout(self.policy.state_blocks(len(self.classes)))
 
+    def bottlenecks_at(self, split: int) -> list[str]:
+        """Names of the bottlenecks that were made for a split point."""
+        return [name for name, info in self.bottlenecks.items() if info.split == split]
+
     def split_shape(self, split: int) -> tuple[int, int]:
         """Shape ``(positions, channels)`` of what the device sends at a split point.
 
@@ -172,8 +176,7 @@ def validate_manifest(manifest: Manifest) -> None:
 
 def fitting_codecs(manifest: Manifest, split: int) -> list[str]:
     """Names of the codecs that can be used at a split point: the raw spectrum, plain ones, bottlenecks made for it."""
-    own = [name for name, info in manifest.bottlenecks.items() if info.split == split]
-    return [*([RAW] if split == 0 else []), *CODECS, *own]
+    return [*([RAW] if split == 0 else []), *CODECS, *manifest.bottlenecks_at(split)]
 
 
 def _check_bottlenecks(manifest: Manifest) -> None:

@@ -172,13 +172,13 @@ def assemble(
 
 
 def _codec(split: int, bottlenecks: Mapping[str, BottleneckInfo]) -> str:
-    """Codec of a split point: the raw spectrum, or the smallest bottleneck that costs next to nothing."""
+    """Codec of a split point: the raw spectrum, or the smallest bottleneck that was judged to cost next to nothing."""
     if split == 0:
         return RAW
     fine = [
         (info.mean_bytes, name)
         for name, info in bottlenecks.items()
-        if info.split == split and info.accuracy >= info.whole_accuracy - BOTTLENECK_LOSS
+        if info.split == split and info.mean_bytes and info.accuracy >= info.whole_accuracy - BOTTLENECK_LOSS
     ]
     return min(fine)[1] if fine else FEATURE_CODEC
 

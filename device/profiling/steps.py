@@ -97,8 +97,7 @@ class StepRunner:
     ) -> None:
         """Time the codec that the bundle names, and its bottlenecks for this split point."""
         manifest = self._manifest
-        own = [name for name, info in manifest.bottlenecks.items() if info.split == split]
-        for codec in dict.fromkeys([manifest.codecs[str(split)], *own]):
+        for codec in dict.fromkeys([manifest.codecs[str(split)], *manifest.bottlenecks_at(split)]):
             before = time.perf_counter()
             encode_handover(self._bundle, split, features, raw=raw, active=active, codec=codec)
             times.codecs.setdefault(f"{split}:{codec}", []).append(_since(before))

@@ -18,12 +18,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from specnet.codec.features import MAX_ELEMENTS
 from specnet.codec.rans import FrequencyTables
 from specnet.errors import CodecError
 
 Float32 = NDArray[np.float32]
 MAX_SIDE = 65_536
-MAX_ELEMENTS = 1 << 20
 NEIGHBOURS = 3
 """Patches that the decoder looks at: its own and one at either side."""
 

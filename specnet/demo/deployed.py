@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from specnet.demo.broker import Broker
 from specnet.demo.children import Child, ChildError
+from specnet.demo.gateway_child import start_gateway
 from specnet.demo.shaped_link import ShapedLink
 from specnet.demo.shaping import Shaper
 from specnet.demo.tally import Tally
@@ -139,13 +140,7 @@ def run_deployed(
     with ExitStack() as running:
         broker = running.enter_context(Broker("mosquitto", folder=logs))
         shaped = running.enter_context(ShapedLink(link, broker.host, broker.port, seed=seed))
-        add = Child("models", ["gateway.cli", "models", "add", str(bundle), "--store", str(store)], logs)
-        if running.enter_context(add).wait(READY_TIMEOUT_S) != 0:
-            raise ChildError(f"the gateway refused the bundle; see {add.log_path}")
-        address = f"{broker.host}:{broker.port}"
-        serve = ["gateway.cli", "serve", "--store", str(store), "--broker", address, "--metrics-port", "0"]
-        gateway = running.enter_context(Child("gateway", serve, logs))
-        gateway.expect("metrics_port", READY_TIMEOUT_S)
+        start_gateway(running, bundle, store, broker, logs, READY_TIMEOUT_S)
         text = CONFIGURATION.format(
             site=SITE,
             device=DEVICE,

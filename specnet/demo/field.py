@@ -11,6 +11,7 @@ import numpy as np
 
 from specnet.demo.broker import Broker, Kind, mosquitto_path
 from specnet.demo.children import Child, ChildError
+from specnet.demo.gateway_child import start_gateway
 from specnet.demo.model import SPLIT, DemoModel
 from specnet.demo.tally import Tally
 from specnet.demo.view import live_table
@@ -56,13 +57,7 @@ def replay(model: DemoModel, folder: Path, stage: Callable[[str], None]) -> Tall
     with ExitStack() as running:
         stage(f"starting the broker ({kind}), the gateway, a simulated spectrometer and the device")
         broker = running.enter_context(Broker(kind, folder=logs))
-        add = Child("models", ["gateway.cli", "models", "add", str(model.bundle), "--store", str(store)], logs)
-        if running.enter_context(add).wait(READY_TIMEOUT_S) != 0:
-            raise ChildError(f"the gateway refused the bundle; see {add.log_path}")
-        address = f"{broker.host}:{broker.port}"
-        serve = ["gateway.cli", "serve", "--store", str(store), "--broker", address, "--metrics-port", "0"]
-        gateway = running.enter_context(Child("gateway", serve, logs))
-        gateway.expect("metrics_port", READY_TIMEOUT_S)
+        start_gateway(running, model.bundle, store, broker, logs, READY_TIMEOUT_S)
         board = running.enter_context(
             Child("spectrometer", ["device.cli", "simulate", str(model.replay), "--link", str(link)], logs)
         )

@@ -18,13 +18,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from specnet.codec.learned import NEIGHBOURS
 from specnet.errors import ModelError
 
 LOG2 = 0.6931471805599453
 _SMALLEST_MASS = 1e-9
 MOMENTUM = 0.05
-NEIGHBOURS = 3
-"""Patches that the decoder looks at: its own and one at either side."""
 
 
 @dataclass(frozen=True)

@@ -35,13 +35,14 @@ class StoredBottleneck:
 def write_bottleneck(run: Run, stored: StoredBottleneck) -> Path:
     """Write a bottleneck beside its run, arrays first; an older one of this name is replaced."""
     folder = run.path / FOLDER
+    info = msgspec.structs.replace(stored.codec.info, file=f"{FOLDER}/{stored.name}.npz")
     buffer = io.BytesIO()
     np.savez(buffer, **stored.codec.arrays())  # type: ignore[arg-type]
     write_bytes(folder / f"{stored.name}.npz", buffer.getvalue())
     return write_json(
         folder / f"{stored.name}.json",
         {
-            "info": msgspec.to_builtins(stored.codec.info),
+            "info": msgspec.to_builtins(info),
             "recipe": stored.recipe,
             "weights_sha256": weights_sha256(run),
             "arrays_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
@@ -57,7 +58,9 @@ def read_bottlenecks(run: Run) -> list[StoredBottleneck]:
     ModelError
         When one is damaged, or was trained for other weights than the run has now.
     """
-    return [_read(run, path) for path in sorted((run.path / FOLDER).glob("*.json"))]
+    paths = sorted((run.path / FOLDER).glob("*.json"))
+    weights = weights_sha256(run) if paths else ""
+    return [_read(run, path, weights) for path in paths]
 
 
 def weights_sha256(run: Run) -> str:
@@ -65,13 +68,13 @@ def weights_sha256(run: Run) -> str:
     return hashlib.sha256((run.path / WEIGHTS_FILE).read_bytes()).hexdigest()
 
 
-def _read(run: Run, path: Path) -> StoredBottleneck:
+def _read(run: Run, path: Path, weights: str) -> StoredBottleneck:
     document = _bytes(path, MAX_DOCUMENT_BYTES)
     arrays = _bytes(path.with_suffix(".npz"), MAX_ARRAY_BYTES)
     try:
         plain = json.loads(document)
         info = msgspec.convert(plain["info"], BottleneckInfo)
-        recipe, weights, expected = dict(plain["recipe"]), plain["weights_sha256"], plain["arrays_sha256"]
+        recipe, trained_for, expected = dict(plain["recipe"]), plain["weights_sha256"], plain["arrays_sha256"]
         found = hashlib.sha256(arrays).hexdigest()
         if found != expected:
             raise ModelError(
@@ -80,7 +83,7 @@ def _read(run: Run, path: Path) -> StoredBottleneck:
         codec = LearnedCodec.from_arrays(info, _arrays(arrays))
     except (KeyError, TypeError, ValueError, CodecError) as error:
         raise ModelError(f"{path} is no bottleneck: {type(error).__name__} {error}") from error
-    if weights != weights_sha256(run):
+    if trained_for != weights:
         raise ModelError(f"{path} was trained for other weights than {run.path} has; train it again")
     return StoredBottleneck(path.stem, codec, recipe)
 

@@ -11,7 +11,7 @@ import msgspec
 from specnet.calibration.exit_table import ExitTable
 from specnet.exits import ExitPolicy
 from specnet.training.bottleneck import Report, train_bottleneck
-from specnet.training.bottleneck_files import FOLDER, StoredBottleneck, read_bottlenecks, write_bottleneck
+from specnet.training.bottleneck_files import StoredBottleneck, read_bottlenecks, write_bottleneck
 from specnet.training.bottleneck_recipe import BottleneckRecipe
 from specnet.training.coded import judge_coded
 from specnet.training.run import CachedRun, Run
@@ -68,7 +68,6 @@ def judge_and_write(run: Run, stored: StoredBottleneck, held: CachedRun, policy:
     right = [ExitTable.of(logits, policy).correct[-1].mean() for logits in (coded.logits, held.logits)]
     info = msgspec.structs.replace(
         codec.info,
-        file=f"{FOLDER}/{stored.name}.npz",
         mean_bytes=float(coded.n_bytes.mean()),
         largest_bytes=int(coded.n_bytes.max()),
         accuracy=float(right[0]),

@@ -79,6 +79,8 @@ def test_device_and_gateway_give_the_answers_of_the_whole_network(policy: ExitPo
                 packed = check_request(request, Incoming(topic, payload, 1, False), {model.bundle_id: model}.get)
                 [(_, near)] = finish(engine, [packed], lambda *_: None)
                 agreeing += near.label == expected.labels[row]
+                layout = bundle.manifest.state_layout
+                np.testing.assert_array_equal(packed.state, layout.decode(layout.encode(answer.state)))
                 work = check_request(exact, Incoming("", payload, 1, False), {model.bundle_id: model}.get)
                 [(_, final)] = finish(engine, [work], lambda *_: None)
                 found = final.label, final.exit_index, final.known
