@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from specnet.commands.numbers import numbers
 from specnet.console import leave_reporting_to_another, note, progress, say
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--block", metavar="NAME", help="residual unit: plain, depthwise or ghost (default: depthwise)")
     group.add_argument("--head", metavar="NAME", help="exit head: binned, full or pooled (default: binned)")
+    group.add_argument("--architecture", type=Path, metavar="FILE", help="shape that `specnet tune architecture` found")
+    for name, what in (("widths", "channels of each stage"), ("units", "residual units of each stage")):
+        group.add_argument(f"--{name}", metavar="N,...", help=f"{what}, instead of the preset's")
+    group.add_argument("--stem-channels", type=int, metavar="N", help="of the first convolution, likewise")
+    group.add_argument("--head-bins", type=int, metavar="N", help="that exit heads keep along the axis, likewise")
+    group.add_argument("--head-channels", type=int, metavar="N", help="of exit heads in each bin, likewise")
     group.add_argument(
         "--tap",
         metavar="NAME",
@@ -117,6 +124,11 @@ OPTIONS = (
     "head",
     "tap",
     "additive",
+    "widths",
+    "units",
+    "stem_channels",
+    "head_bins",
+    "head_channels",
     "phases",
     "epochs",
     "batch_size",
@@ -191,8 +203,14 @@ def _configuration(args: argparse.Namespace) -> TrainConfig:
     from specnet.training import TrainConfig, find_recipe
     from specnet.training.checking import check_recipe
     from specnet.training.data import split_file
+    from specnet.tuning.architecture.space import read_architecture
 
     given = {name: getattr(args, name) for name in OPTIONS if getattr(args, name) is not None}
+    for name in ("widths", "units"):
+        if name in given:
+            given[name] = numbers(name, given[name])
+    if args.architecture is not None:
+        given = {**read_architecture(args.architecture).training_options, **given}
     if args.static:
         given["adaptivity"] = "none"
     base = TrainConfig() if args.recipe is None else find_recipe(args.recipe).config(TrainConfig())

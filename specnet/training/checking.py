@@ -10,7 +10,7 @@ from specnet.nn.splitting import check_split
 from specnet.preprocessing import list_pipelines
 from specnet.training.augmentation import create_augmentation
 from specnet.training.building import load_backbone
-from specnet.training.config import AUTO, TrainConfig
+from specnet.training.config import AUTO, SHAPE_OPTIONS, TrainConfig
 from specnet.training.losses import LOSSES
 from specnet.training.phases import create_phases, stretches
 
@@ -33,6 +33,10 @@ def check_recipe(config: TrainConfig, *, n_points: int, n_classes: int) -> None:
         For what is unknown or does not fit; the message has the known names.
     """
     ours = config.preset in PRESETS
+    if not ours and (given := [name for name in SHAPE_OPTIONS if getattr(config, name)]):
+        raise ConfigurationError(
+            f"preset {config.preset!r} has no {', '.join(given)}; those that do: {', '.join(PRESETS)}"
+        )
     options = config.network_options if ours else {}
     network = create_model(config.preset, n_points=n_points, n_classes=n_classes, **options)
     if config.preprocessing not in list_pipelines():

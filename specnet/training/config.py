@@ -12,6 +12,8 @@ FEWEST_EPOCHS = 20
 AUTO = "auto"
 NETWORK_OPTIONS = ("adaptivity", "block", "head", "tap", "additive")
 """Fields that say what is built; networks without such a part ignore them."""
+SHAPE_OPTIONS = ("widths", "units", "stem_channels", "head_bins", "head_channels")
+"""Fields that replace those of the preset where they are given."""
 BOTTLENECK_OPTIONS = ("bottleneck", "bottleneck_price")
 CODED_PATH = "coded_path"
 """Loss of a bottleneck that is trained together with its network."""
@@ -32,6 +34,9 @@ class TrainConfig:
         Parts of the network, see `specnet.nn.NetworkConfig`. Additive exits learn what exit 0 leaves over; None lets
         pilots decide where they run, and is no otherwise: it gains points on some sets of spectra and costs many on
         others.
+    widths, units, stem_channels, head_bins, head_channels
+        Replace those of the preset, see `specnet.nn.NetworkConfig`: channels and residual units of each stage, whose
+        ends are where exits stand. Empty and 0 leave what the preset has.
     losses
         Terms that are added up, names in `specnet.training.LOSSES`. Self-distillation is not among them: on the
         simulated minerals of preset "hard" it cost two points at every exit, and on real sets it made no difference.
@@ -72,6 +77,11 @@ class TrainConfig:
     head: str = "binned"
     tap: str = "identity"
     additive: bool | None = None
+    widths: tuple[int, ...] = ()
+    units: tuple[int, ...] = ()
+    stem_channels: int = 0
+    head_bins: int = 0
+    head_channels: int = 0
     losses: tuple[str, ...] = ("cross_entropy", "compute_budget")
     phases: str = "joint"
     epochs: int = 0
@@ -94,7 +104,8 @@ class TrainConfig:
     fold: int | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "losses", tuple(self.losses))
+        for name in ("losses", "widths", "units"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         checks = {
             "epochs": (self.epochs >= 0, "at least 1, or 0 for as many as the data need"),
             "batch_size": (self.batch_size >= 2, "at least 2 (batch norm)"),
@@ -108,6 +119,10 @@ class TrainConfig:
             "contiguity": (self.contiguity >= 0, "at least 0"),
             "hint_weight": (self.hint_weight >= 0, "at least 0"),
             "backbone_rate": (0 < self.backbone_rate <= 1, "above 0, at most 1"),
+            "widths": (len(self.widths) == len(self.units), f"as many as units, which are {self.units}"),
+            "stem_channels": (self.stem_channels >= 0, "at least 1, or 0 for the preset's"),
+            "head_bins": (self.head_bins >= 0, "at least 1, or 0 for the preset's"),
+            "head_channels": (self.head_channels >= 0, "at least 1, or 0 for the preset's"),
             "bottleneck": (self.bottleneck >= 0, "a split point, or 0 for none"),
             "bottleneck_price": (0 <= self.bottleneck_price < 1, "from 0 to below 1"),
             "fold": (self.fold is None or 0 <= self.fold < 5, "from 0 to 4"),
@@ -122,7 +137,8 @@ class TrainConfig:
     @property
     def network_options(self) -> dict[str, Any]:
         """Parts of the network, named as in `specnet.nn.NetworkConfig`; undecided ones as they are without pilots."""
-        return {**{name: getattr(self, name) for name in NETWORK_OPTIONS}, "additive": bool(self.additive)}
+        shape = {name: getattr(self, name) for name in SHAPE_OPTIONS if getattr(self, name)}
+        return {**{name: getattr(self, name) for name in NETWORK_OPTIONS}, "additive": bool(self.additive), **shape}
 
     @property
     def adaptive(self) -> bool:
@@ -144,7 +160,12 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Plain form for JSON; what came later than the first runs is left out where it is not used."""
         plain = {**asdict(self), "losses": list(self.losses)}
-        return plain if self.bottleneck else {name: plain[name] for name in plain if name not in BOTTLENECK_OPTIONS}
+        unused = [name for name in SHAPE_OPTIONS if not getattr(self, name)]
+        if not self.bottleneck:
+            unused += BOTTLENECK_OPTIONS
+        for name in ("widths", "units"):
+            plain[name] = list(plain[name])
+        return {name: value for name, value in plain.items() if name not in unused}
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> Self:

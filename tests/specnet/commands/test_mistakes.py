@@ -13,7 +13,10 @@ from support_trained import Trained
 
 from specnet.cli import COMMANDS
 from specnet.datasets import read_spectra, write_spectra
+from specnet.nn import NetworkConfig
 from specnet.spectra import SpectralAxis
+from specnet.training import load_run
+from specnet.tuning.architecture.space import Architecture, write_architecture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -121,6 +124,32 @@ def test_options_of_training_out_of_range(
     _mistake(called, message)
     assert called.err.count("\n") == 1, "said before anything was computed"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "texts"),
+    [
+        (["--widths", "8,a"], ["widths are numbers", "'8,a'"]),
+        (["--widths", "8,12"], ["widths is (8, 12)", "as many as units, which are ()"]),
+        (["--preset", "resnet1d", "--head-bins", "8"], ["'resnet1d' has no head_bins", "tiny"]),
+        (["--architecture", "none.json"], ["none.json", "cannot be read"]),
+    ],
+)
+def test_shapes_that_cannot_be_built(trained: Trained, tmp_path: Path, options: list[str], texts: list[str]) -> None:
+    _mistake(call("train", str(trained.data), "--out", str(tmp_path / "run"), *options), *texts)
+
+
+def test_a_shape_from_a_file_and_on_top_of_it(trained: Trained, tmp_path: Path) -> None:
+    shape = Architecture((8, 12), (1, 0), "plain", 6, 8, 5)
+    path = write_architecture(tmp_path / "shape.json", shape, {})
+    out = tmp_path / "run"
+    options = ["--architecture", str(path), "--head-channels", "7", "--epochs", "1", "--augmentation", "none"]
+    assert call("train", str(trained.data), "--out", str(out), *options).code == 0
+    config = load_run(out).network.config
+    assert isinstance(config, NetworkConfig)
+    assert (config.widths, config.block, config.stem_channels, config.head_channels) == ((8, 12), "plain", 6, 7)
+    counts = zip(config.units, config.open_units, config.dropped_units, strict=True)
+    assert [sum(stage) for stage in counts] == [1, 0]
 
 
 def test_mistakes_of_pretraining(spectra_file: Path, tmp_path: Path) -> None:
