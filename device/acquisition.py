@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -21,6 +21,13 @@ logger = logging.getLogger(__name__)
 REOPEN_MIN_S = 0.1
 REOPEN_MAX_S = 10.0
 FAILURES_BEFORE_REOPENING = 3
+
+
+class Reading(NamedTuple):
+    """Counts ``(n_points,)``, and names of what is known against them, such as ``saturated``."""
+
+    counts: NDArray[Any]
+    flags: tuple[str, ...] = ()
 
 
 class Acquisition:
@@ -58,21 +65,30 @@ class Acquisition:
         self._open = False
         self._was_open = False
         self._failures = 0
+        self._restart = threading.Event()
         self._counters: Counter[str] = Counter()
 
     @property
     def counters(self) -> Mapping[str, int]:
         """Spectra read, failed readings, losses of the instrument, and what the driver counted."""
-        return MappingProxyType({**self._counters, **self._spectrometer.counters})
+        return MappingProxyType({**self._counters.copy(), **self._spectrometer.counters})
 
-    def read(self) -> NDArray[Any] | None:
-        """Read the next spectrum, counts ``(n_points,)``; None when stopped or at the end of a replay."""
+    def restart(self) -> None:
+        """Open the instrument again before the next spectrum; from any thread."""
+        self._restart.set()
+
+    def read(self) -> Reading | None:
+        """Read the next spectrum; None when stopped or at the end of a replay."""
         if self._counters["read"] and self._stopped.wait(self._interval_s):
             return None
         while not self._stopped.is_set():
+            if self._restart.is_set():
+                self._restart.clear()
+                self._counters["restarted"] += 1
+                self.close()
             try:
                 self._make_sure_it_is_open()
-                counts = self._spectrometer.intensities()
+                reading = self._take()
             except EndOfSpectraError:
                 if self._stop_at_end:
                     return None
@@ -84,13 +100,17 @@ class Acquisition:
             else:
                 self._failures = 0
                 self._counters["read"] += 1
-                return counts
+                return reading
         return None
 
     def close(self) -> None:
         """Disconnect."""
         self._open = False
         self._spectrometer.close()
+
+    def _take(self) -> Reading:
+        """Take one spectrum; today's drivers know nothing against it."""
+        return Reading(self._spectrometer.intensities())
 
     def _make_sure_it_is_open(self) -> None:
         if self._open:

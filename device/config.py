@@ -5,7 +5,7 @@
     site = "lab"                      # names in the topics
     device = "node-1"
     bundle = "minerals.specnet"
-    state_dir = "/var/lib/specnet"    # outbox and boot counter
+    state_dir = "/var/lib/specnet"    # journal: history, pending requests, boot counter
     split = 1                         # segments 0..1 run here
 
     [spectrometer]
@@ -23,6 +23,8 @@ from typing import Any
 
 import msgspec
 
+from device.journal.settings import HistorySettings, OutboxSettings
+from device.read_ahead import AcquisitionSettings
 from device.spectrometers.settings import SpectrometerSettings
 from specnet.configuration import load_configuration
 from specnet.errors import ConfigurationError, WireError
@@ -32,25 +34,6 @@ from specnet.mqtt import BrokerSettings
 from specnet.wire import Topics
 
 ENVIRONMENT_PREFIX = "SPECNET_DEVICE"
-
-
-class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table ``[outbox]``: bounds of what waits on disk; beyond them the oldest request is dropped.
-
-    Parameters
-    ----------
-    max_bytes
-        Size of all payloads together.
-    max_requests
-        Number of requests.
-    """
-
-    max_bytes: int = 16 << 20
-    max_requests: int = 10_000
-
-    def __post_init__(self) -> None:
-        _check("outbox.max_bytes", self.max_bytes, 1024, 1 << 34)
-        _check("outbox.max_requests", self.max_requests, 1, 10_000_000)
 
 
 class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -125,7 +108,9 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     seed: int | None = None
     spectrometer: SpectrometerSettings = msgspec.field(default_factory=SpectrometerSettings)
     broker: BrokerSettings = msgspec.field(default_factory=BrokerSettings)
+    acquisition: AcquisitionSettings = msgspec.field(default_factory=AcquisitionSettings)
     outbox: OutboxSettings = msgspec.field(default_factory=OutboxSettings)
+    history: HistorySettings = msgspec.field(default_factory=HistorySettings)
     uplink: UplinkSettings = msgspec.field(default_factory=UplinkSettings)
 
     def __post_init__(self) -> None:
@@ -146,8 +131,8 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         return Topics(self.site, self.device)
 
     @property
-    def outbox_path(self) -> Path:
-        """Database of pending requests.
+    def journal_path(self) -> Path:
+        """Database of spectra, answers and pending requests.
 
         The device is part of its name, because a result comes only to the one that asked.
         """

@@ -35,7 +35,13 @@ class RequestMaker:
         self._max_bytes = max_bytes
 
     def make(
-        self, sequence: int, answer: LocalAnswer, acquired: float, *, audit: bool = False
+        self,
+        sequence: int,
+        answer: LocalAnswer,
+        acquired: float,
+        flags: tuple[str, ...] = (),
+        *,
+        audit: bool = False,
     ) -> tuple[PendingRequest, str, bytes]:
         """Make a request: what is to be remembered, topic and payload.
 
@@ -81,5 +87,7 @@ class RequestMaker:
             payload_bytes=len(payload),
             acquired=acquired,
             known=answer.known,
+            audit=audit,
+            flags=flags,
         )
         return pending, self._topics.offload(bundle_id, split), payload

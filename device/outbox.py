@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from specnet.errors import ConfigurationError
+from device.journal.finals import Final, Key
+from device.journal.journal import Journal
+from device.journal.settings import OutboxSettings
 
-logger = logging.getLogger(__name__)
-
-SCHEMA_VERSION = 1
-_OLDEST = "(boot, sequence) = (SELECT boot, sequence FROM requests ORDER BY boot, sequence LIMIT 1)"
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS requests (
-    boot INTEGER NOT NULL, sequence INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, local BLOB NOT NULL,
-    PRIMARY KEY (boot, sequence)
-);
-"""
+EXPIRE_STEP = 200
+FULL, EXPIRED = "outbox full", "too old"
 
 
 class PendingRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A request without result, and the device's own answer that stands until then.
 
-    `acquired` is the wall-clock time of the spectrum in seconds; it is compared only within one boot.
+    `acquired` is monotonic time in seconds; it means something only within its boot. `audit` marks a sample of a final
+    answer, whose result is only compared. `flags` is what is known against the spectrum.
     """
 
     boot: int
@@ -45,187 +33,230 @@ class PendingRequest(msgspec.Struct, frozen=True, kw_only=True):
     payload_bytes: int
     acquired: float
     known: bool = True
+    audit: bool = False
+    flags: tuple[str, ...] = ()
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> Key:
         """``(boot, sequence)``."""
         return self.boot, self.sequence
 
 
+class Dropped(NamedTuple):
+    """A request that was given up, why, and whether its own answer is final on disk."""
+
+    request: PendingRequest
+    reason: str
+    final: Final
+    recorded: bool = True
+
+
+class Load(NamedTuple):
+    """What waits: requests and audit samples, and bytes of each."""
+
+    requests: int
+    request_bytes: int
+    audits: int
+    audit_bytes: int
+
+
 class Outbox:
-    """Bounded store of pending requests; forgets one only when its final answer is out.
+    """Bounded store of pending requests, one table of the journal; forgets one only together with its final answer.
 
-    SQLite with a write-ahead log and ``synchronous=FULL``: one flush to disk for each uncertain spectrum. With NORMAL a
-    power cut could take back the last boot number, and two different spectra would then have the same id.
-
-    When it is full, the oldest requests go: an old answer is worth less than a new one, and its provisional answer
-    stands. How often a request was sent is not stored: after a restart everything is due at once, and flash memory is
-    spared.
+    When it is full, audit samples go first and then requests, the oldest of each: an old answer is worth less than a
+    new one, and the device's own answer becomes final. Each is counted by kind and reason. How often a request was sent
+    is not stored: after a restart everything is due at once, and flash memory is spared.
 
     Parameters
     ----------
-    path
-        The database; made when missing. A damaged one is set aside under another name.
-    max_bytes
-        Bound of all payloads together.
-    max_requests
-        Bound of their number.
-
-    Raises
-    ------
-    ConfigurationError
-        When the database cannot be made, or another process uses it.
+    journal
+        Holds the table.
+    settings
+        Bounds.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int, max_requests: int) -> None:
-        self._max_bytes = max_bytes
-        self._max_requests = max_requests
-        self._lock = threading.RLock()
-        self._connection, fresh_start = _open(path)
-        count, size = self._connection.execute(
-            "SELECT COUNT(*), COALESCE(SUM(LENGTH(payload)), 0) FROM requests"
-        ).fetchone()
-        self._count, self._bytes = int(count), int(size)
-        self.boot = self._next_boot(fresh_start)
+    def __init__(self, journal: Journal, settings: OutboxSettings) -> None:
+        self._journal = journal
+        self._database = journal.database
+        self._settings = settings
 
     def __len__(self) -> int:
-        return self._count
+        """Count the requests; audit samples do not count."""
+        return self.load.requests - self._journal.late_requests
+
+    @property
+    def boot(self) -> int:
+        """Number of this start."""
+        return self._journal.boot
+
+    @property
+    def max_age_s(self) -> float:
+        """After this many seconds a request is given up."""
+        return self._settings.max_age_s
+
+    @property
+    def load(self) -> Load:
+        """How much waits."""
+        (_, *requests), (_, *audits) = self._database.rows("SELECT audit, n, bytes FROM load ORDER BY audit")
+        return Load(*map(int, (*requests, *audits)))
 
     @property
     def payload_bytes(self) -> int:
         """Size of all payloads together."""
-        return self._bytes
+        load = self.load
+        return load.request_bytes + load.audit_bytes
 
-    def put(self, request: PendingRequest, topic: str, payload: bytes) -> list[PendingRequest]:
-        """Store a request before it is sent.
+    def put(self, request: PendingRequest, topic: str, payload: bytes) -> list[Dropped]:
+        """Store a request before it is sent; call `flush` to make it safe from a power cut too.
 
         Returns
         -------
-        list of PendingRequest
-            Older ones that had to go; possibly the new one itself, when it alone is over the bound.
+        list of Dropped
+            Requests that had to go, possibly the new one itself, when it alone is over the bound; their answers are
+            final. Audit samples that had to go are only counted.
+
+        Raises
+        ------
+        sqlite3.Error
+            When it cannot be written; nothing has changed then.
         """
-        local = msgspec.msgpack.encode(request)
-        with self.transaction():
-            self._connection.execute(
-                "INSERT INTO requests VALUES (?, ?, ?, ?, ?)", (*request.key, topic, payload, local)
-            )
-            self._count += 1
-            self._bytes += len(payload)
-            dropped = []
-            while self._count > self._max_requests or self._bytes > self._max_bytes:
-                oldest = self._delete(_OLDEST)
-                assert oldest is not None
-                dropped.append(oldest)
-            return dropped
+        audits = 0
+        dropped: list[Dropped] = []
+        with self._journal.writing():
+            self._insert(request, topic, payload)
+            while self._is_over(self.load):
+                if self.load.audits:
+                    self._delete_oldest_audit()
+                    audits += 1
+                else:
+                    dropped.append(self._drop_oldest_request())
+        self._count("audit", FULL, audits)
+        self._count("request", FULL, len(dropped))
+        return dropped
 
-    def pending(self) -> list[PendingRequest]:
-        """All requests without result, oldest first."""
-        with self._lock:
-            rows = self._connection.execute("SELECT local FROM requests ORDER BY boot, sequence").fetchall()
-        return [msgspec.msgpack.decode(row[0], type=PendingRequest) for row in rows]
+    def put_audit(self, request: PendingRequest, topic: str, payload: bytes) -> bool:
+        """Store an audit sample, when there is room for it; older ones may have to go, requests never.
 
-    def message(self, key: tuple[int, int]) -> tuple[str, bytes] | None:
-        """Topic and payload of a request; None when it is not pending any more."""
-        with self._lock:
-            row = self._connection.execute(
-                "SELECT topic, payload FROM requests WHERE boot = ? AND sequence = ?", key
-            ).fetchone()
-        return None if row is None else (row[0], row[1])
-
-    def get(self, key: tuple[int, int]) -> PendingRequest | None:
-        """Look up a request; None when it is not pending."""
-        with self._lock:
-            row = self._connection.execute("SELECT local FROM requests WHERE boot = ? AND sequence = ?", key).fetchone()
-        return None if row is None else msgspec.msgpack.decode(row[0], type=PendingRequest)
-
-    def finish(self, key: tuple[int, int]) -> bool:
-        """Forget a request; False when it was not pending, so that a repeated result is known as such."""
-        return self._delete("boot = ? AND sequence = ?", key) is not None
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make everything inside one transaction; may be nested.
-
-        Emit final answers inside, after `finish`: when the process dies in between, the request is pending again and
-        its answer comes once more, with the same ids, rather than never.
+        Raises
+        ------
+        sqlite3.Error
+            When it cannot be written.
         """
-        with self._lock:
-            if self._connection.in_transaction:
-                yield
-                return
-            before = self._count, self._bytes
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                self._count, self._bytes = before
-                with suppress(sqlite3.Error):  # SQLite itself ends a transaction that found the disk full
-                    self._connection.execute("ROLLBACK")
-                raise
+        settings = self._settings
+        most = int(settings.audit_share * settings.max_requests), int(settings.audit_share * settings.max_bytes)
+        before = self.load.audits
+        with self._journal.writing():
+            self._insert(request, topic, payload)
+            while (load := self.load).audits and (
+                load.audits > most[0] or load.audit_bytes > most[1] or self._is_over(load)
+            ):
+                self._delete_oldest_audit()
+        self._count("audit", FULL, before + 1 - self.load.audits)
+        return self._row(request.key) is not None
 
-    def close(self) -> None:
-        """Close the database; what is pending stays on disk."""
-        with self._lock:
-            self._connection.close()
+    def pending(self, *, audits: bool = False) -> list[PendingRequest]:
+        """All requests without result, or all audit samples, oldest first."""
+        rows = self._database.rows("SELECT local FROM requests WHERE audit = ? ORDER BY boot, sequence", (int(audits),))
+        return [_decoded(row[0]) for row in rows]
 
-    def _delete(self, where: str, values: tuple[int, ...] = ()) -> PendingRequest | None:
-        with self.transaction():
-            row = self._connection.execute(
-                f"DELETE FROM requests WHERE {where} RETURNING local, LENGTH(payload)",  # noqa: S608  (constants only)
-                values,
-            ).fetchone()
-            if row is None:
-                return None
-            self._count -= 1
-            self._bytes -= int(row[1])
-            return msgspec.msgpack.decode(row[0], type=PendingRequest)
+    def message(self, key: Key) -> tuple[str, bytes] | None:
+        """Topic and payload of a request or an audit sample; None when it does not wait any more."""
+        row = self._row(key)
+        return None if row is None else (row[1], row[2])
 
-    def _next_boot(self, fresh_start: int) -> int:
-        with self.transaction():
-            row = self._connection.execute("SELECT value FROM counters WHERE name = 'boot'").fetchone()
-            boot = max(fresh_start, 1 + (0 if row is None else int(row[0])))
-            self._connection.execute("INSERT OR REPLACE INTO counters VALUES ('boot', ?)", (boot,))
-            return boot
+    def get(self, key: Key) -> PendingRequest | None:
+        """Look up a request or an audit sample; None when it does not wait."""
+        row = self._row(key)
+        return None if row is None else _decoded(row[0])
+
+    def forget_audit(self, key: Key, reason: str = "") -> None:
+        """Forget an audit sample: its result has come, or it is given up for a reason, which is counted."""
+        with self._journal.writing():
+            self._database.execute("DELETE FROM requests WHERE boot = ? AND sequence = ? AND audit = 1", key)
+        self._count("audit", reason, int(bool(reason)))
+
+    def give_up(self, key: Key, reason: str) -> Dropped | None:
+        """Make the device's own answer final; None when the request does not wait any more."""
+        request = self.get(key)
+        if request is None:
+            return None
+        final = self._final(request, reason)
+        recorded = self._journal.conclude([final])
+        self._count("request", reason.partition(":")[0], 1)
+        return Dropped(request, reason, final, recorded)
+
+    def expire(self) -> list[Dropped]:
+        """Give up what is older than the bound, some at a time."""
+        cutoff = self._journal.age() - self._settings.max_age_s
+        rows = self._database.rows("SELECT local FROM requests WHERE age < ? LIMIT ?", (cutoff, EXPIRE_STEP))
+        dropped = []
+        for request in (_decoded(row[0]) for row in rows):
+            if request.audit:
+                self.forget_audit(request.key, EXPIRED)
+            elif (victim := self.give_up(request.key, EXPIRED)) is not None:
+                dropped.append(victim)
+        return dropped
+
+    def flush(self) -> None:
+        """Make everything that was put safe from a power cut."""
+        self._journal.flush()
+
+    def _insert(self, request: PendingRequest, topic: str, payload: bytes) -> None:
+        self._journal.ensure_spectrum(request.key)
+        self._database.execute(
+            "INSERT INTO requests (boot, sequence, topic, payload, local, audit, age) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (*request.key, topic, payload, msgspec.msgpack.encode(request), int(request.audit), self._journal.age()),
+        )
+
+    def _is_over(self, load: Load) -> bool:
+        n, size = load.requests + load.audits, load.request_bytes + load.audit_bytes
+        return n > self._settings.max_requests or size > self._settings.max_bytes
+
+    def _delete_oldest_audit(self) -> None:
+        self._database.execute(
+            "DELETE FROM requests WHERE rowid = "
+            "(SELECT rowid FROM requests WHERE audit = 1 ORDER BY boot, sequence LIMIT 1)"
+        )
+
+    def _drop_oldest_request(self) -> Dropped:
+        row = self._database.execute(
+            "SELECT local FROM requests WHERE audit = 0 ORDER BY boot, sequence LIMIT 1"
+        ).fetchone()
+        request = _decoded(row[0])
+        final = self._final(request, FULL)
+        self._journal.insert([final])
+        return Dropped(request, FULL, final)
+
+    def _final(self, request: PendingRequest, reason: str) -> Final:
+        is_own = request.boot == self._journal.boot
+        return Final(
+            boot=request.boot,
+            sequence=request.sequence,
+            outcome="dropped",
+            source="device",
+            label=request.label,
+            class_name=request.class_name,
+            probability=round(min(request.probability, 1.0), 6),
+            exit_index=request.exit_index,
+            known=request.known,
+            flags=(*request.flags, "dropped"),
+            reason=reason,
+            bundle=request.bundle,
+            macs=request.macs,
+            payload_bytes=request.payload_bytes,
+            latency_ms=round((self._journal.clock.monotonic() - request.acquired) * 1e3, 3) if is_own else None,
+        )
+
+    def _row(self, key: Key) -> tuple[bytes, str, bytes] | None:
+        if self._journal.is_concluded(key):
+            return None
+        rows = self._database.rows("SELECT local, topic, payload FROM requests WHERE boot = ? AND sequence = ?", key)
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
+
+    def _count(self, kind: str, reason: str, n: int) -> None:
+        if n and reason:
+            self._journal.count(f"dropped_{kind}_{reason.replace(' ', '_')}", n)
 
 
-def _open(path: Path) -> tuple[sqlite3.Connection, int]:
-    """Open the database; the second value is the least boot number."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return _connect(path), 1
-    except (sqlite3.OperationalError, OSError) as error:
-        hint = "; is another process using it?" if "locked" in str(error) else ""
-        raise ConfigurationError(f"outbox {path} cannot be used: {error}{hint}") from error
-    except sqlite3.DatabaseError as error:
-        aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
-        logger.error("outbox %s is damaged (%s): set aside as %s, its requests are lost", path, error, aside.name)
-        path.rename(aside)
-        for suffix in ("-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
-        # earlier boot numbers are lost with it; the clock gives one that was certainly not used
-        return _connect(path), int(time.time())
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=1.0, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-        if version > SCHEMA_VERSION:
-            raise ConfigurationError(
-                f"outbox {path} has format {version}, this release knows up to {SCHEMA_VERSION}; update specnet"
-            )
-        check = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if check != "ok":
-            raise sqlite3.DatabaseError(check)
-        connection.executescript(_SCHEMA)
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-        # a first write takes the exclusive lock, so that a second process is refused now and not later
-        connection.execute("INSERT OR IGNORE INTO counters VALUES ('boot', 0)")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _decoded(local: bytes) -> PendingRequest:
+    return msgspec.msgpack.decode(local, type=PendingRequest)

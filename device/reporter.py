@@ -1,200 +1,203 @@
-"""What the service tells: answers, provisional answers, rejections and the summary, as records and as messages."""
+"""What the service tells: answers and what became of them, first to the journal, then to whoever listens."""
 
 from __future__ import annotations
 
-import time
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
+from device.answers import AnswerRecords
 from device.classifier import LocalAnswer
-from device.outbox import PendingRequest
+from device.journal import Final, Journal, Outcome
+from device.outbox import Dropped, PendingRequest
 from device.records import RecordWriter
 from specnet.errors import ConfigurationError
 from specnet.wire import Answer, Command, Result
+
+logger = logging.getLogger(__name__)
+
+NOT_RECORDED = "not_recorded"
+REPEATED = "repeated"
+COUNTED = (
+    "local", "gateway", "gateway_errors", "rejected", "provisional", "dropped", "dropped_unread", "repeated",
+    "commands", "commands_refused",
+)  # fmt: skip
+
+OnAnswer = Callable[[Mapping[str, Any]], None]
 
 
 class Reporter:
     """Turns events into records; listens to the uplink.
 
+    A final answer is in the journal before it is said. When the process dies in between, the next start says it.
+
     Parameters
     ----------
-    device, boot, bundle, classes
+    device, bundle, classes
         Identity of this run.
+    journal
+        Takes the finals.
     writer
         Takes the records.
     obey
         Called with each command; `ConfigurationError` refuses it.
+    on_answer
+        Called with each record of an answer, a provisional answer, a rejection, a drop or a loss, from whatever thread
+        it happens in; it must not wait. What it raises is logged and counted.
     """
 
     def __init__(
         self,
         device: str,
-        boot: int,
         bundle: str,
         classes: tuple[str, ...],
+        journal: Journal,
         writer: RecordWriter,
         obey: Callable[[Command], None],
+        on_answer: OnAnswer | None = None,
     ) -> None:
-        self._device = device
-        self._boot = boot
+        self._records = AnswerRecords(device, journal.boot)
         self._bundle = bundle
         self._classes = classes
+        self._journal = journal
         self._writer = writer
         self._obey = obey
+        self._on_answer = on_answer
         self.counters: Counter[str] = Counter()
         self.announce: Callable[[Answer], None] | None = None
 
-    def ready(self, **details: Any) -> None:
-        """Say that acquisition begins."""
-        identity = {"device": self._device, "boot": self._boot, "bundle": self._bundle}
-        self._writer.write({"type": "ready", **identity, **details})
+    @property
+    def _identity(self) -> dict[str, Any]:
+        return {"device": self._records.device, "boot": self._journal.boot, "bundle": self._bundle}
 
-    def rejected(self, sequence: int, reason: str) -> None:
+    def ready(self, **details: Any) -> None:
+        """Say that acquisition begins, and how the boot before ended; then what it may not have said."""
+        start = self._journal.start
+        after = {"after": start.after, "lost": start.lost, "may_be_missing": start.may_be_missing}
+        self._writer.write({"type": "ready", **self._identity, **details, **after})
+        finals = self._journal.to_repeat
+        for final in finals:
+            record = final.record(self._records.device)
+            if final.outcome != "lost":
+                # it may have been said with the flag or without: consumers know it by its ids
+                record["flags"].append(REPEATED)
+                self.counters["repeated"] += 1
+            self._say(record, final.bundle)
+        self._journal.said(finals)
+
+    def rejected(self, sequence: int, reason: str, flags: tuple[str, ...] = ()) -> None:
         """Say that a spectrum cannot be judged."""
         self.counters["rejected"] += 1
-        identity = {"device": self._device, "boot": self._boot, "sequence": sequence}
-        self._writer.write({"type": "rejected", **identity, "reason": reason, "final": True})
+        self._conclude([(self._records.without_answer("rejected", sequence, reason, flags), "rejected", self._bundle)])
 
-    def local(self, sequence: int, answer: LocalAnswer, acquired: float, flags: list[str]) -> None:
+    def dropped_unread(self, sequence: int, reason: str, flags: tuple[str, ...] = ()) -> None:
+        """Say that a spectrum was dropped before it was judged."""
+        self.counters["dropped_unread"] += 1
+        self._conclude([(self._records.without_answer("dropped", sequence, reason, flags), "dropped", self._bundle)])
+
+    def local(self, sequence: int, answer: LocalAnswer, acquired: float, flags: tuple[str, ...] = ()) -> None:
         """Give a final answer that the device found alone; `acquired` is monotonic time."""
         self.counters["local"] += 1
-        record = {
-            "type": "answer",
-            **self._answer_fields(
-                sequence, answer.label, answer.class_name, answer.probability, answer.exit_index, answer.known
-            ),
-            **_provenance("device", final=True),
-            "macs": answer.macs,
-            "gateway_macs": 0,
-            "bytes": 0,
-            "t_local_us": round(answer.total_us, 1),
-            "latency_ms": _since(acquired),
-            "flags": flags,
-        }
-        self._publish(record, self._bundle)
+        record = self._records.local(sequence, answer, self._since(acquired), flags)
+        self._conclude([(record, "answered", self._bundle)])
 
-    def answered(self, request: PendingRequest, result: Result) -> None:
-        """Give the final answer that came from the gateway, or the device's own when there is none."""
+    def answered(self, answers: Sequence[tuple[PendingRequest, Result]]) -> None:
+        """Give final answers that came from the gateway, or the device's own where it has none."""
+        self._conclude([(self._of_gateway(*answer), "answered", answer[0].bundle) for answer in answers])
+
+    def _of_gateway(self, request: PendingRequest, result: Result) -> dict[str, Any]:
+        latency_ms = self._latency(request)
         if result.error:
             self.counters["gateway_errors"] += 1
-            self._final_local(request, "gateway_error", error=result.error)
-            return
+            return self._records.own(request, latency_ms, "gateway_error", result.error)
         self.counters["gateway"] += 1
         same_model = request.bundle == self._bundle
         name = self._classes[result.label] if same_model else ""
-        changes = {
-            **self._answer_fields(
-                request.sequence, result.label, name, result.probability, result.exit_index, result.known
-            ),
-            **_provenance("gateway", final=True),
-            "own_label": request.label,
-            "own_class": request.class_name,
-            "own_exit": request.exit_index,
-            "gateway_macs": result.macs,
-            "queue_ms": round(result.queue_ms, 3),
-            "compute_ms": round(result.compute_ms, 3),
-            "flags": [] if same_model else ["earlier_model"],
-        }
-        self._publish({**self._of_request("answer", request), **changes, "boot": request.boot}, request.bundle)
+        return self._records.of_gateway(request, result, name, latency_ms, () if same_model else ("earlier_model",))
 
     def overdue(self, request: PendingRequest) -> None:
         """Give the device's own answer as provisional: the deadline has passed."""
         self.counters["provisional"] += 1
-        self._publish(
-            {**self._of_request("provisional", request), **_provenance("device", final=False)}, request.bundle
-        )
+        self._say(self._records.provisional(request, self._latency(request)), request.bundle)
 
-    def dropped(self, request: PendingRequest, reason: str) -> None:
+    def dropped(self, dropped: Dropped) -> None:
         """Give the device's own answer as final: the request was given up."""
         self.counters["dropped"] += 1
-        self._final_local(request, "dropped", error=reason)
+        request = dropped.request
+        record = self._records.own(request, dropped.final.latency_ms, "dropped", dropped.reason)
+        if not dropped.recorded:
+            record["flags"].append(NOT_RECORDED)
+        self._say(record, request.bundle)
+        self._journal.said([dropped.final])
 
-    def commanded(self, command: Command) -> None:
-        """Obey a command, or count why not."""
+    def commanded(self, command: Command) -> str:
+        """Obey a command, or count why not; returns the reason."""
         try:
             self._obey(command)
         except ConfigurationError as error:
-            self.counters["commands_refused"] += 1
-            self._writer.write({"type": "command", "device": self._device, "obeyed": False, "reason": str(error)})
-            return
+            self.refused(str(error))
+            return str(error)
         self.counters["commands"] += 1
-        changes = {"operating_point": command.operating_point, "audit_rate": command.audit_rate}
-        self._writer.write({"type": "command", "device": self._device, "obeyed": True, **changes})
+        changes = msgspec.to_builtins(command)
+        del changes["v"]
+        self._writer.write({"type": "command", "device": self._records.device, "obeyed": True, **changes})
+        return ""
+
+    def refused(self, reason: str) -> None:
+        """Count a command that was not obeyed."""
+        self.counters["commands_refused"] += 1
+        self._writer.write({"type": "command", "device": self._records.device, "obeyed": False, "reason": reason})
 
     def summary(self, pending: int, **details: Mapping[str, int] | int | float) -> None:
         """Close the run: counts, and how many requests are still without a final answer."""
-        counts = {
-            name: self.counters[name]
-            for name in ("local", "gateway", "gateway_errors", "rejected", "provisional", "dropped", "commands")
-        }
-        identity = {"device": self._device, "boot": self._boot, "bundle": self._bundle}
-        self._writer.write({"type": "summary", **identity, **counts, "lost": pending, **details})
+        counts = {name: self.counters[name] for name in COUNTED}
+        self._writer.write({"type": "summary", **self._identity, **counts, "lost": pending, **details})
 
-    def _final_local(self, request: PendingRequest, flag: str, error: str) -> None:
-        record = {**self._of_request("answer", request), **_provenance("device", final=True)}
-        self._publish({**record, "flags": [flag], "error": error}, request.bundle)
+    def _conclude(self, items: Sequence[tuple[dict[str, Any], Outcome, str]]) -> None:
+        """Make records final in the journal, then say them."""
+        finals = [Final.of_record(*item) for item in items]
+        recorded = self._journal.conclude(finals)
+        for record, _, bundle in items:
+            if not recorded:
+                record["flags"].append(NOT_RECORDED)
+            self._say(record, bundle)
+        if recorded:
+            self._journal.said(finals)
 
-    def _of_request(self, kind: str, request: PendingRequest) -> dict[str, Any]:
-        return {
-            "type": kind,
-            **self._answer_fields(
-                request.sequence,
-                request.label,
-                request.class_name,
-                request.probability,
-                request.exit_index,
-                request.known,
-            ),
-            "boot": request.boot,
-            "macs": request.macs,
-            "gateway_macs": 0,
-            "bytes": request.payload_bytes,
-            "t_local_us": round(request.local_us, 1),
-            # an earlier boot had another clock
-            "latency_ms": _since(request.acquired) if request.boot == self._boot else None,
-            "flags": [],
-        }
-
-    def _answer_fields(
-        self, sequence: int, label: int, class_name: str, probability: float, exit_index: int, known: bool
-    ) -> dict[str, Any]:
-        return {
-            "device": self._device,
-            "boot": self._boot,
-            "sequence": sequence,
-            "label": label,
-            "class": class_name,
-            "probability": round(min(probability, 1.0), 6),
-            "exit": exit_index,
-            "known": known,
-        }
-
-    def _publish(self, record: dict[str, Any], bundle: str) -> None:
+    def _say(self, record: dict[str, Any], bundle: str) -> None:
         self._writer.write(record)
-        if self.announce is None:
-            return
-        self.announce(
-            Answer(
-                device=self._device,
-                boot=record["boot"],
-                sequence=record["sequence"],
-                bundle=bundle,
-                label=record["label"],
-                class_name=record["class"],
-                probability=record["probability"],
-                exit_index=record["exit"],
-                final=record["final"],
-                source=record["source"],
-                flags=tuple(record["flags"]),
-                known=record["known"],
-            )
-        )
+        if self._on_answer is not None:
+            try:
+                self._on_answer(record)
+            except Exception:
+                self.counters["callback_errors"] += 1
+                logger.exception("on_answer failed for spectrum %s of boot %s", record["sequence"], record["boot"])
+        if self.announce is not None and record["type"] in ("answer", "provisional"):
+            self.announce(_message(record, bundle))
+
+    def _latency(self, request: PendingRequest) -> float | None:
+        # an earlier boot had another clock
+        return self._since(request.acquired) if request.boot == self._journal.boot else None
+
+    def _since(self, acquired: float) -> float:
+        return round((self._journal.clock.monotonic() - acquired) * 1e3, 3)
 
 
-def _provenance(source: str, *, final: bool) -> dict[str, Any]:
-    return {"source": source, "final": final, "provisional": not final}
-
-
-def _since(acquired: float) -> float:
-    return round((time.monotonic() - acquired) * 1e3, 3)
+def _message(record: Mapping[str, Any], bundle: str) -> Answer:
+    return Answer(
+        device=record["device"],
+        boot=record["boot"],
+        sequence=record["sequence"],
+        bundle=bundle,
+        label=record["label"],
+        class_name=record["class"],
+        probability=record["probability"],
+        exit_index=record["exit"],
+        final=record["final"],
+        source=record["source"],
+        flags=tuple(record["flags"]),
+        known=record["known"],
+    )

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
-
 from device.outbox import PendingRequest
 from specnet.wire import Result
-
-MAX_AUDITS = 256
 
 
 class ResultChecker:
@@ -26,15 +21,6 @@ class ResultChecker:
         self._device = device
         self._bundle = bundle
         self._n_classes = n_classes
-        self._audits: OrderedDict[tuple[int, int], int] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def expect_audit(self, key: tuple[int, int], label: int) -> None:
-        """Remember the local answer of an audit sample, so that its result is known; the oldest are forgotten."""
-        with self._lock:
-            self._audits[key] = label
-            if len(self._audits) > MAX_AUDITS:
-                self._audits.popitem(last=False)
 
     def judge(self, result: Result, request: PendingRequest | None) -> str:
         """Give the name under which a result counts.
@@ -49,18 +35,17 @@ class ResultChecker:
         if result.device != self._device:
             return "foreign"
         if request is None:
-            return self._judge_audit(result)
+            return "repeated"
         if result.bundle != request.bundle:
             return "foreign"
+        if request.audit:
+            return _judge_audit(result, request)
         if request.bundle == self._bundle and not result.error and result.label >= self._n_classes:
             return "impossible"
         return "answered"
 
-    def _judge_audit(self, result: Result) -> str:
-        with self._lock:
-            label = self._audits.pop((result.boot, result.sequence), None)
-        if label is None:
-            return "repeated"
-        if result.error:
-            return "audit_failed"
-        return "audit_agreed" if label == result.label else "audit_disagreed"
+
+def _judge_audit(result: Result, request: PendingRequest) -> str:
+    if result.error:
+        return "audit_failed"
+    return "audit_agreed" if request.label == result.label else "audit_disagreed"

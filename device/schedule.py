@@ -35,6 +35,10 @@ class SendSchedule:
         self._waiting: dict[Key, None] = {}
         self._flights: dict[Key, _Flight] = {}
 
+    def __contains__(self, key: Key) -> bool:
+        """Whether a request is waiting or under way."""
+        return key in self._waiting or key in self._flights
+
     def add(self, key: Key) -> None:
         """Queue a request."""
         self._waiting[key] = None
@@ -60,6 +64,16 @@ class SendSchedule:
         pause = min(self._retry_max_s, self._retry_s * 2.0 ** min(attempts - 1, 32))
         self._flights[key] = _Flight(attempts, now + pause * self._generator.uniform(0.5, 1.0))
         return first
+
+    def attempts(self, key: Key) -> int:
+        """How often a request was sent since the connection was renewed."""
+        flight = self._flights.get(key)
+        return 0 if flight is None else flight.attempts
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something waits behind the window."""
+        return bool(self._waiting)
 
     def connection_renewed(self) -> None:
         """Make everything under way due at once, with short pauses again: the old connection may have lost it."""

@@ -2,59 +2,39 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 import math
 import random
+import sqlite3
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
 
+import msgspec
+
+from device.best_effort import BestEffort, Message
 from device.config import UplinkSettings
-from device.outbox import Outbox, PendingRequest
+from device.deadlines import Deadlines
+from device.listening import Listener
+from device.orders import Orders
+from device.outbox import Dropped, Outbox, PendingRequest
 from device.results import ResultChecker
 from device.schedule import SendSchedule
 from specnet.errors import MessageTooLargeError, WireError
 from specnet.mqtt import BrokerSettings, Incoming, MqttSession, Will
-from specnet.wire import Answer, Birth, Command, Result, State, Topics, decode, encode
+from specnet.wire import Answer, Birth, CommandReply, Result, State, Topics, decode, encode
 
 logger = logging.getLogger(__name__)
 
 MAX_INCOMING_BYTES = 16_384
 MAX_INBOX = 1000
-MAX_BEST_EFFORT = 1000
 CONGESTED_S = 0.02
 AFTER_ERROR_S = 0.5
-
-
-class Listener(Protocol):
-    """Who wants to know what became of the requests.
-
-    Called in the uplink's thread; `dropped` also in the one that submits.
-    """
-
-    def answered(self, request: PendingRequest, result: Result) -> None:
-        """Take the final result; `result.error` says that there will be none."""
-
-    def overdue(self, request: PendingRequest) -> None:
-        """Note that the deadline has passed without a result."""
-
-    def dropped(self, request: PendingRequest, reason: str) -> None:
-        """Note that a request was given up: the device's own answer stands."""
-
-    def commanded(self, command: Command) -> None:
-        """Obey a command."""
-
-
-@dataclass(frozen=True)
-class _Message:
-    topic: str
-    payload: bytes
-    qos: int
+MAX_EXPIRY_CHECK_S = 60.0
+AUDIT_ATTEMPTS = 5
+UNANSWERED = "unanswered"
 
 
 class Uplink:
@@ -96,10 +76,13 @@ class Uplink:
         self._checker = checker
         self._listener = listener
         self._schedule = SendSchedule(settings.window, settings.retry_s, settings.retry_max_s, generator)
-        self._deadlines: list[tuple[float, tuple[int, int]]] = []
+        self._audits = SendSchedule(max(1, settings.window // 4), settings.retry_s, settings.retry_max_s, generator)
+        self._deadlines = Deadlines()
+        self._next_expiry = 0.0
+        self._orders = Orders(listener)
         self._at_hand: dict[tuple[int, int], tuple[str, bytes]] = {}
         self._inbox: deque[Incoming] = deque()
-        self._best_effort: deque[_Message] = deque()
+        self._best_effort = BestEffort()
         self._counters: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._renewed = self._wake = self._stopping = False
@@ -118,6 +101,7 @@ class Uplink:
         """What was sent, sent again, received and refused, and the session's own counters."""
         with self._changed:
             own = dict(self._counters)
+        own["best_effort_dropped"] = self._best_effort.dropped
         return MappingProxyType({**own, **{f"mqtt_{name}": n for name, n in self._session.counters.items()}})
 
     @property
@@ -127,8 +111,9 @@ class Uplink:
 
     def start(self) -> None:
         """Begin to connect and to send what is pending; returns at once."""
-        for request in self._outbox.pending():
-            self._schedule.add(request.key)
+        for schedule, audits in ((self._schedule, False), (self._audits, True)):
+            for request in self._outbox.pending(audits=audits):
+                schedule.add(request.key)
         self._session.subscribe(self._topics.result)
         self._session.subscribe(self._topics.command)
         self._session.start()
@@ -137,44 +122,56 @@ class Uplink:
     def submit(self, request: PendingRequest, topic: str, payload: bytes) -> None:
         """Store a request, and send it as soon as the window has room; older ones may have to go for it.
 
-        It may be on its way while the disk still writes: a crash in between loses a spectrum of which nothing was said
-        yet, as a crash a moment earlier would have. Its result waits for the end of the transaction.
-        """
-        try:
-            with self._outbox.transaction():
-                dropped = self._outbox.put(request, topic, payload)
-                for victim in dropped:
-                    self._listener.dropped(victim, "outbox full")
-                self._schedule_new(request, dropped, (topic, payload))
-        except BaseException:
-            self._forget(request.key)
-            raise
+        Before it is sent it survives the death of the process; it is on its way while the disk makes it safe from a
+        power cut too, which is when this returns.
 
-    def _schedule_new(self, request: PendingRequest, dropped: list[PendingRequest], message: tuple[str, bytes]) -> None:
+        Raises
+        ------
+        sqlite3.Error
+            When it cannot be stored; then it is not sent either.
+        """
+        dropped = self._outbox.put(request, topic, payload)
+        gone = {victim.request.key for victim in dropped}
         with self._changed:
-            self._schedule.add(request.key)
-            heapq.heappush(self._deadlines, (request.acquired + self._settings.deadline_s, request.key))
-            # what waits behind the window is read from the disk later
-            if len(self._at_hand) < self._settings.window:
-                self._at_hand[request.key] = message
-            for victim in dropped:
-                self._forget(victim.key)
-                self._counters["dropped"] += 1
+            if request.key not in gone:
+                self._schedule.add(request.key)
+                self._deadlines.add(request.acquired + self._settings.deadline_s, request.key)
+                # what waits behind the window is read from the disk later
+                if len(self._at_hand) < self._settings.window:
+                    self._at_hand[request.key] = (topic, payload)
             self._notify()
+        for victim in dropped:
+            self._tell_dropped(victim)
+        self._outbox.flush()
+
+    def _tell_dropped(self, dropped: Dropped) -> None:
+        self._forget(dropped.request.key)
+        self._count("dropped")
+        self._listener.dropped(dropped)
 
     def _forget(self, key: tuple[int, int]) -> None:
         with self._changed:
             self._schedule.remove(key)
+            self._audits.remove(key)
             self._at_hand.pop(key, None)
 
-    def audit(self, key: tuple[int, int], label: int, topic: str, payload: bytes) -> None:
-        """Send a sample whose result is only compared; it may be lost."""
-        self._checker.expect_audit(key, label)
-        self._enqueue(_Message(topic, payload, 1))
+    def audit(self, request: PendingRequest, topic: str, payload: bytes) -> None:
+        """Store a sample whose result is only compared, and send it when no request waits; there may be no room."""
+        try:
+            if not self._outbox.put_audit(request, topic, payload):
+                return
+        except sqlite3.Error:
+            self._count("audits_not_stored")
+            return
+        with self._changed:
+            self._audits.add(request.key)
+            self._notify()
 
     def announce(self, answer: Answer) -> None:
         """Publish an answer for whoever wants to know; it may be lost."""
-        self._enqueue(_Message(self._topics.answer, encode(answer), 1))
+        self._best_effort.add(Message(self._topics.answer, encode(answer)))
+        with self._changed:
+            self._notify()
 
     def wait_until_empty(self, timeout: float, interrupted: Callable[[], bool]) -> bool:
         """Wait until no request is pending; False when time is up or `interrupted` says so."""
@@ -224,14 +221,6 @@ class Uplink:
                 self._inbox.append(incoming)
                 self._notify()
 
-    def _enqueue(self, message: _Message) -> None:
-        with self._changed:
-            if len(self._best_effort) >= MAX_BEST_EFFORT:
-                self._best_effort.popleft()
-                self._counters["best_effort_dropped"] += 1
-            self._best_effort.append(message)
-            self._notify()
-
     # ---- the uplink's own thread
 
     def _work(self) -> None:
@@ -245,8 +234,10 @@ class Uplink:
             try:
                 self._handle(inbox)
                 self._check_deadlines()
+                self._check_ages()
                 if renewed:
                     self._introduce()
+                self._send_reply()
                 pause = self._send()
             except Exception:
                 logger.exception("uplink: unexpected error; what was not finished is sent again")
@@ -258,50 +249,83 @@ class Uplink:
 
     def _introduce(self) -> None:
         """Say who is there, and send again what the old connection may have lost."""
-        state = State(device=self._topics.device, status="online", boot=self._outbox.boot)
-        self._session.publish(self._topics.state, encode(state), retain=True)
+        self._publish_state()
         self._session.publish(self._topics.birth, encode(self._birth), retain=True)
         with self._changed:
             self._schedule.connection_renewed()
+            self._audits.connection_renewed()
+
+    def _publish_state(self, reply: CommandReply | None = None) -> bool:
+        state = State(
+            device=self._topics.device,
+            status="online",
+            boot=self._outbox.boot,
+            command=msgspec.UNSET if reply is None else reply,
+        )
+        return self._session.publish(self._topics.state, encode(state), retain=True)
+
+    def _send_reply(self) -> None:
+        if self._orders.reply is not None and self._publish_state(self._orders.reply):
+            self._orders.reply = None
 
     def _handle(self, inbox: deque[Incoming]) -> None:
-        """Process what has come; all results in one transaction, because each would cost a flush to disk."""
-        if not inbox:
-            return
-        with self._outbox.transaction():
-            for incoming in inbox:
-                try:
-                    self._handle_one(incoming)
-                except WireError as error:
+        """Process what has come; all results in one transaction of the journal."""
+        answers: dict[tuple[int, int], tuple[PendingRequest, Result]] = {}
+        for incoming in inbox:
+            if incoming.topic == self._topics.command:
+                if not self._orders.take(incoming.payload):
                     self._count("undecodable")
-                    logger.warning("message on %s refused: %s", incoming.topic, error)
-        with self._changed:
-            self._changed.notify_all()
+                continue
+            try:
+                result = decode(Result, incoming.payload)
+            except WireError as error:
+                self._count("undecodable")
+                logger.warning("message on %s refused: %s", incoming.topic, error)
+                continue
+            key = (result.boot, result.sequence)
+            request = None if key in answers else self._outbox.get(key)
+            verdict = self._checker.judge(result, request)
+            self._count(verdict)
+            if verdict == "answered" and request is not None:
+                answers[key] = (request, result)
+            elif verdict.startswith("audit_"):
+                self._forget_audit(key)
+        if answers:
+            self._listener.answered(list(answers.values()))
+            for key in answers:
+                self._forget(key)
+        if inbox:
+            with self._changed:
+                self._changed.notify_all()
 
-    def _handle_one(self, incoming: Incoming) -> None:
-        if incoming.topic == self._topics.command:
-            self._listener.commanded(decode(Command, incoming.payload))
-            return
-        result = decode(Result, incoming.payload)
-        key = (result.boot, result.sequence)
-        request = self._outbox.get(key)
-        verdict = self._checker.judge(result, request)
-        self._count(verdict)
-        if verdict == "answered" and request is not None:
-            self._outbox.finish(key)
-            self._forget(key)
-            self._listener.answered(request, result)
+    def _forget_audit(self, key: tuple[int, int], reason: str = "") -> None:
+        self._forget(key)
+        try:
+            self._outbox.forget_audit(key, reason)
+        except sqlite3.Error:
+            self._count("audits_not_forgotten")
 
     def _check_deadlines(self) -> None:
         while True:
             with self._changed:
-                if not self._deadlines or self._deadlines[0][0] > time.monotonic():
-                    return
-                _, key = heapq.heappop(self._deadlines)
+                key = self._deadlines.pop(time.monotonic())
+            if key is None:
+                break
             request = self._outbox.get(key)
             if request is not None:
                 self._count("overdue")
                 self._listener.overdue(request)
+        with self._changed:
+            self._deadlines.sweep(lambda key: key in self._schedule)
+
+    def _check_ages(self) -> None:
+        """Give up what is too old."""
+        if time.monotonic() < self._next_expiry:
+            return
+        self._next_expiry = time.monotonic() + min(MAX_EXPIRY_CHECK_S, self._outbox.max_age_s / 4)
+        while dropped := self._outbox.expire():
+            for victim in dropped:
+                self._tell_dropped(victim)
 
     def _send(self) -> float:
         """Send what is due; returns how long there is nothing to do, in seconds."""
@@ -309,17 +333,34 @@ class Uplink:
         with self._changed:
             due = self._schedule.due(now) if self._session.connected else []
         for key in due:
-            if not self._send_request(key, now):
+            if not self._send_request(key, now, self._schedule):
                 return CONGESTED_S
-        if not self._send_best_effort():
+        if not self._announce_all() or not self._send_audits(now):
             return CONGESTED_S
         with self._changed:
-            retry = self._schedule.next_time() if self._session.connected else None
-            times = [time for time in (retry, self._deadlines[0][0] if self._deadlines else None) if time is not None]
-        # an hour: there is always something that wakes this thread earlier
-        return max(0.0, min(times, default=now + 3600.0) - time.monotonic())
+            up = self._session.connected
+            times = [
+                self._next_expiry,
+                self._deadlines.next_time(),
+                self._schedule.next_time() if up else None,
+                self._audits.next_time() if up else None,
+            ]
+        return max(0.0, min(moment for moment in times if moment is not None) - time.monotonic())
 
-    def _send_request(self, key: tuple[int, int], now: float) -> bool:
+    def _announce_all(self) -> bool:
+        return self._best_effort.send(self._session.publish, lambda: self._session.connected)
+
+    def _send_audits(self, now: float) -> bool:
+        with self._changed:
+            # a sample can wait until the window has room for all requests
+            idle = self._session.connected and not self._schedule.is_waiting
+            due = self._audits.due(now) if idle else []
+            hopeless = [key for key in due if self._audits.attempts(key) >= AUDIT_ATTEMPTS]
+        for key in hopeless:
+            self._forget_audit(key, UNANSWERED)
+        return all(self._send_request(key, now, self._audits) for key in due if key not in hopeless)
+
+    def _send_request(self, key: tuple[int, int], now: float, schedule: SendSchedule) -> bool:
         with self._changed:
             message = self._at_hand.get(key)
         message = message or self._outbox.message(key)
@@ -342,26 +383,15 @@ class Uplink:
         if sent:
             with self._changed:
                 self._at_hand.pop(key, None)
-                self._counters["sent" if self._schedule.sent(key, now) else "sent_again"] += 1
+                kind = "sent" if schedule.sent(key, now) else "sent_again"
+                self._counters[kind if schedule is self._schedule else f"audits_{kind}"] += 1
         return sent
 
     def _give_up(self, key: tuple[int, int], reason: str) -> None:
-        self._count("dropped")
-        with self._outbox.transaction():
-            request = self._outbox.get(key)
-            if request is not None:
-                self._outbox.finish(key)
-                self._listener.dropped(request, reason)
-        self._forget(key)
-
-    def _send_best_effort(self) -> bool:
-        while self._session.connected:
-            with self._changed:
-                if not self._best_effort:
-                    return True
-                message = self._best_effort.popleft()
-            if not self._session.publish(message.topic, message.payload, qos=message.qos):
-                with self._changed:
-                    self._best_effort.appendleft(message)
-                return False
-        return True
+        request = self._outbox.get(key)
+        if request is not None and request.audit:
+            self._forget_audit(key, reason.partition(":")[0])
+        elif (dropped := self._outbox.give_up(key, reason)) is not None:
+            self._tell_dropped(dropped)
+        else:
+            self._forget(key)

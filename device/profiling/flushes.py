@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from device.journal import HistorySettings, Journal, OutboxSettings
 from device.outbox import Outbox, PendingRequest
 
 REQUESTS = 100
@@ -27,17 +28,20 @@ def outbox_times(state_dir: Path | None = None, n: int = REQUESTS) -> list[float
     times = []
     place = state_dir if state_dir is not None and state_dir.is_dir() else None
     with tempfile.TemporaryDirectory(dir=place) as folder:
-        outbox = Outbox(Path(folder) / "outbox.sqlite", max_bytes=n << 20, max_requests=n)
+        settings = OutboxSettings()
+        journal = Journal(Path(folder) / "journal.sqlite", settings, HistorySettings())
+        outbox = Outbox(journal, settings)
         try:
             for sequence in range(n):
-                request = _request(outbox.boot, sequence)
+                request = _request(journal.boot, sequence)
                 before = time.perf_counter()
                 outbox.put(request, "specnet/v1/site/device/offload/0123456789abcdef/1", bytes(PAYLOAD_BYTES))
+                outbox.flush()
                 times.append((time.perf_counter() - before) * 1e6)
-                outbox.finish(request.key)
+                outbox.give_up(request.key, "measured")
                 time.sleep(PAUSE_S)
         finally:
-            outbox.close()
+            journal.close()
     return times
 
 

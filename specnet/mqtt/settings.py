@@ -1,7 +1,9 @@
-"""How to reach a broker. Secrets stay in files: only their paths are configuration."""
+"""How to reach a broker. Secrets stay in files or in the environment: only where they are is configuration."""
 
 from __future__ import annotations
 
+import os
+import re
 import ssl
 from pathlib import Path
 from typing import Literal
@@ -13,6 +15,7 @@ from specnet.errors import ConfigurationError
 MAX_PASSWORD_BYTES = 4096
 PAYLOAD_LIMIT_BYTES = 64 * 1024 * 1024
 KEEPALIVE_LIMIT_S = 65_535
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 
 
 class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +27,9 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         TCP address.
     username, password_file
         User and the file whose first line is the password; both empty for an anonymous connection.
+    password_env
+        Name of the environment variable that holds the password, instead of a file. The password itself is never part
+        of the configuration, so that no command line and no log can show it.
     tls
         Encrypt the connection (TLS 1.2 or newer) and verify the broker's certificate and host name.
     ca_file
@@ -49,6 +55,7 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     port: int = 1883
     username: str = ""
     password_file: str = ""
+    password_env: str = ""
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
@@ -69,8 +76,14 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         _check_range("max_payload_bytes", self.max_payload_bytes, 1, PAYLOAD_LIMIT_BYTES)
         if self.protocol not in ("auto", "5", "3.1.1"):
             raise ConfigurationError(f'protocol is "auto", "5" or "3.1.1", got {self.protocol!r}')
-        if self.password_file and not self.username:
-            raise ConfigurationError("password_file is set without username: MQTT needs a user for a password")
+        for name in ("password_file", "password_env"):
+            if getattr(self, name) and not self.username:
+                raise ConfigurationError(f"{name} is set without username: MQTT needs a user for a password")
+        if self.password_file and self.password_env:
+            raise ConfigurationError("password_file and password_env are both set, expected one of them")
+        if self.password_env and not VARIABLE.match(self.password_env):
+            # whoever writes the password itself here must not find it in a log
+            raise ConfigurationError("password_env is the name of an environment variable, got something else")
         if self.key_file and not self.cert_file:
             raise ConfigurationError("key_file is set without cert_file")
         for name in ("ca_file", "cert_file"):
@@ -83,13 +96,16 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Returns
         -------
         str or None
-            The first line of `password_file`; None when there is none to send.
+            The first line of `password_file`, or what the variable `password_env` holds; None when there is none to
+            send.
 
         Raises
         ------
         ConfigurationError
-            When the file cannot be read, is empty or too large.
+            When the file cannot be read, is empty or too large, or there is no such variable.
         """
+        if self.password_env:
+            return self._password_of_environment()
         if not self.password_file:
             return None
         try:
@@ -104,6 +120,16 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         if not lines or not lines[0]:
             raise ConfigurationError(f"password_file {self.password_file!r} has no password in its first line")
         return lines[0]
+
+    def _password_of_environment(self) -> str:
+        password = os.environ.get(self.password_env, "")
+        if not password or len(password) > MAX_PASSWORD_BYTES:
+            found = "is not set or empty" if not password else f"has {len(password)} characters"
+            raise ConfigurationError(
+                f"environment variable {self.password_env!r} (password_env) {found}, "
+                f"expected a password of at most {MAX_PASSWORD_BYTES}"
+            )
+        return password
 
     def tls_context(self) -> ssl.SSLContext | None:
         """Build the TLS context, or None when `tls` is off.

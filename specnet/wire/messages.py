@@ -208,13 +208,30 @@ class Answer(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _check_text(class_name=self.class_name, **{f"flag {i}": flag for i, flag in enumerate(self.flags)})
 
 
+class CommandReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device made of the last command: the how-manieth since its start, its id, and why it was refused."""
+
+    number: int
+    obeyed: bool
+    id: str = ""
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        _check_counters(number=self.number)
+        _check_text(id=self.id, reason=self.reason)
+
+
 class State(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether a device is there (retained); the last will says ``offline``."""
+    """Whether a device is there (retained); the last will says ``offline``.
+
+    `command` is there only after a command, so that readers of an earlier release understand all other states.
+    """
 
     device: str
     status: str
     boot: int = 0
     reason: str = ""
+    command: CommandReply | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -252,13 +269,32 @@ class Birth(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Command(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An order to a device. Fields that are None change nothing."""
+    """An order to a device, answered in its `State`. Fields that are None or left out change nothing.
+
+    The last two are sent only when they are set: a device of an earlier release obeys commands without them, and
+    refuses one that has them as a whole, because it has a field that it does not know.
+
+    Parameters
+    ----------
+    operating_point
+        Name of the exit policy to use.
+    audit_rate
+        Share of confident answers that the gateway checks, 0 to 1.
+    restart_acquisition
+        Whether to close the spectrometer and open it again.
+    id
+        Comes back in the reply.
+    """
 
     operating_point: str | None = None
     audit_rate: float | None = None
+    restart_acquisition: bool | msgspec.UnsetType = msgspec.UNSET
+    id: str | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.id, str):
+            _check_text(id=self.id)
         if self.operating_point is not None:
             _check_text(operating_point=self.operating_point)
         if self.audit_rate is not None:
