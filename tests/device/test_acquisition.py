@@ -75,7 +75,7 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_readings_are_counted_and_asked_again() -> None:
     spectrometer = Scripted([SpectrumError("short"), SpectrometerError("garbage"), GOOD], [])
     source = acquire(spectrometer)
-    np.testing.assert_array_equal(source.read(), GOOD)
+    np.testing.assert_array_equal(source.read().counts, GOOD)
     assert source.counters["failed_readings"] == 2
     assert spectrometer.opened == 1
 
@@ -83,7 +83,7 @@ def test_bad_readings_are_counted_and_asked_again() -> None:
 def test_failing_again_and_again_opens_the_instrument_again() -> None:
     spectrometer = Scripted([SpectrometerError("noise")] * 3 + [GOOD], [])
     source = acquire(spectrometer)
-    np.testing.assert_array_equal(source.read(), GOOD)
+    np.testing.assert_array_equal(source.read().counts, GOOD)
     assert spectrometer.opened == 2
     assert source.counters["reopened"] == 1
 
@@ -92,16 +92,28 @@ def test_absent_at_start_and_lost_in_the_middle() -> None:
     absent = SpectrometerLostError("no such port")
     spectrometer = Scripted([GOOD, SpectrometerLostError("gone"), GOOD], [absent, absent, None, absent, None])
     source = acquire(spectrometer)
-    np.testing.assert_array_equal(source.read(), GOOD)
-    np.testing.assert_array_equal(source.read(), GOOD)
+    np.testing.assert_array_equal(source.read().counts, GOOD)
+    np.testing.assert_array_equal(source.read().counts, GOOD)
     assert spectrometer.opened == 5
     assert (source.counters["lost"], source.counters["reopened"], source.counters["read"]) == (1, 1, 2)
+
+
+def test_a_restart_opens_the_instrument_again_before_the_next_spectrum() -> None:
+    spectrometer = Scripted([GOOD, GOOD, GOOD], [])
+    source = acquire(spectrometer)
+    source.read()
+    source.restart()
+    assert spectrometer.opened == 1
+    source.read()
+    source.read()
+    assert spectrometer.opened == 2
+    assert (source.counters["restarted"], source.counters["reopened"], source.counters["read"]) == (1, 1, 3)
 
 
 def test_the_end_of_a_replay_ends_it_or_not() -> None:
     assert acquire(Scripted([EndOfSpectraError("over")], [])).read() is None
     again = acquire(Scripted([EndOfSpectraError("over"), GOOD], []), stop_at_end=False)
-    np.testing.assert_array_equal(again.read(), GOOD)
+    np.testing.assert_array_equal(again.read().counts, GOOD)
 
 
 def test_stopped_while_the_instrument_is_missing() -> None:
@@ -123,8 +135,9 @@ def test_every_spectrum_of_a_faulty_board_arrives_once_and_in_order(tmp_path) ->
             generator=random.Random(0),
         )
         read = []
-        while (spectrum := source.read()) is not None:
-            read.append(spectrum)
+        while (reading := source.read()) is not None:
+            assert reading.flags == ()
+            read.append(reading.counts)
         source.close()
     np.testing.assert_array_equal(read, spectra)
     assert source.counters["reopened"] >= 2

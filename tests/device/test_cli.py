@@ -37,7 +37,7 @@ def configuration(folder: Path, bundle: Path, text: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["run", "simulate", "selftest", "profile", "ping"])
+@pytest.mark.parametrize("command", ["run", "history", "simulate", "selftest", "profile", "ping"])
 def test_help_has_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
@@ -62,6 +62,11 @@ def test_help_has_an_example(command: str) -> None:
         ('[spectrometer]\ndriver = "usb2000"', ["--port", "/dev/null"], "known: c12880ma"),
         ('[broker]\nhost = ""', [], "host"),
         ("[outbox]\nmax_requests = 0", [], "outbox.max_requests"),
+        ("[outbox]\nmax_age_s = 0", [], "outbox.max_age_s is from 1 to"),
+        ("[outbox]\naudit_share = 2", [], "outbox.audit_share is from 0 to 1, got 2"),
+        ("[history]\nmax_rows = 0", [], "history.max_rows is from 1 to"),
+        ("[acquisition]\nqueue = 0", [], "acquisition.queue is from 1 to 1000, got 0"),
+        ('[acquisition]\nwhen_full = "forget"', [], "acquisition.when_full"),
         ("[uplink]\naudit_rate = 1.5", [], "uplink.audit_rate is from 0 to 1, got 1.5"),
     ],
 )

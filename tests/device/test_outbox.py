@@ -1,163 +1,144 @@
 from __future__ import annotations
 
-import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
+import msgspec
 import pytest
-from support_device import PAYLOAD, ROOT
+from support_device import PAYLOAD
 from support_device import pending_request as request
+from support_journal import DAY_S, FakeTime, is_balanced, journal_at, spectrum
 
+from device.journal import Journal, OutboxSettings
 from device.outbox import Outbox
-from specnet.errors import ConfigurationError
 
 
-def outbox_at(path: Path, *, max_bytes: int = 10_000, max_requests: int = 100) -> Outbox:
-    return Outbox(path, max_bytes=max_bytes, max_requests=max_requests)
+def outbox_of(journal: Journal, **bounds: float) -> Outbox:
+    return Outbox(journal, OutboxSettings(**{"max_bytes": 10_000, "max_requests": 100, **bounds}))
 
 
-def test_what_is_put_comes_back_until_it_is_finished(tmp_path: Path) -> None:
-    outbox = outbox_at(tmp_path / "o.sqlite")
-    assert outbox.put(request(7), "topic", PAYLOAD) == []
+def put(journal: Journal, outbox: Outbox, sequence: int, payload: bytes = PAYLOAD) -> list[int]:
+    assert journal.record(spectrum(journal, sequence))
+    return [dropped.request.sequence for dropped in outbox.put(request(sequence, journal.boot), "topic", payload)]
+
+
+def audit(outbox: Outbox, sequence: int, boot: int = 1) -> bool:
+    return outbox.put_audit(msgspec.structs.replace(request(sequence, boot), audit=True), "topic", PAYLOAD)
+
+
+def test_what_is_put_comes_back_until_it_is_final(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "j.sqlite")
+    outbox = outbox_of(journal)
+    assert put(journal, outbox, 7) == []
     assert outbox.pending() == [request(7)]
     assert outbox.get((1, 7)) == request(7)
     assert outbox.message((1, 7)) == ("topic", PAYLOAD)
     assert (len(outbox), outbox.payload_bytes) == (1, 100)
-    assert outbox.finish((1, 7)) is True
-    assert outbox.finish((1, 7)) is False
+    assert outbox.give_up((1, 7), "no reason").recorded
+    assert outbox.give_up((1, 7), "no reason") is None
     assert outbox.get((1, 7)) is outbox.message((1, 7)) is None
     assert (len(outbox), outbox.payload_bytes) == (0, 0)
+    assert is_balanced(journal)
+    journal.close()
 
 
-def test_boots_are_counted_and_requests_survive_a_restart(tmp_path: Path) -> None:
-    path = tmp_path / "folder" / "o.sqlite"
+def test_requests_survive_a_restart(tmp_path: Path) -> None:
     for boot in (1, 2, 3):
-        outbox = outbox_at(path)
-        assert outbox.boot == boot
-        outbox.put(request(boot, boot), "topic", PAYLOAD)
-        outbox.close()
-    outbox = outbox_at(path)
+        journal = journal_at(tmp_path / "folder" / "j.sqlite")
+        assert journal.boot == boot
+        put(journal, outbox_of(journal), boot)
+        journal.close()
+    journal = journal_at(tmp_path / "folder" / "j.sqlite")
+    outbox = outbox_of(journal)
     assert [pending.key for pending in outbox.pending()] == [(1, 1), (2, 2), (3, 3)]
     assert (len(outbox), outbox.payload_bytes) == (3, 300)
+    assert journal.accounts().pending == journal.accounts().recorded == 3
+    journal.close()
 
 
-def test_the_oldest_go_when_it_is_full(tmp_path: Path) -> None:
-    outbox = outbox_at(tmp_path / "o.sqlite", max_requests=3)
-    dropped = [victim.sequence for sequence in range(5) for victim in outbox.put(request(sequence), "t", PAYLOAD)]
-    assert dropped == [0, 1]
+def test_the_oldest_go_when_it_is_full_and_their_own_answer_is_final(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "j.sqlite")
+    outbox = outbox_of(journal, max_requests=3)
+    assert [victim for sequence in range(5) for victim in put(journal, outbox, sequence)] == [0, 1]
     assert [pending.sequence for pending in outbox.pending()] == [2, 3, 4]
+    assert (journal.accounts().dropped, journal.accounts().pending) == (2, 3)
+    assert journal.counters["dropped_request_outbox_full"] == 2
+    assert is_balanced(journal)
+    rows = journal.database.rows("SELECT sequence, label, flags, reason FROM answers ORDER BY sequence")
+    assert rows == [(n, 1, "dropped", "outbox full") for n in (0, 1)]
+    journal.close()
 
 
 def test_bytes_are_bounded_and_a_single_request_over_the_bound_does_not_stay(tmp_path: Path) -> None:
-    outbox = outbox_at(tmp_path / "o.sqlite", max_bytes=250)
-    for sequence in range(3):
-        dropped = outbox.put(request(sequence), "t", PAYLOAD)
-    assert [victim.sequence for victim in dropped] == [0]
-    assert [victim.sequence for victim in outbox.put(request(9), "t", bytes(300))] == [1, 2, 9]
+    journal = journal_at(tmp_path / "j.sqlite")
+    outbox = outbox_of(journal, max_bytes=1024)
+    for sequence in range(10):
+        assert put(journal, outbox, sequence) == []
+    assert put(journal, outbox, 10) == [0]
+    assert put(journal, outbox, 99, bytes(2000)) == [*range(1, 11), 99]
     assert (len(outbox), outbox.payload_bytes) == (0, 0)
+    assert journal.accounts().dropped == 12
+    journal.close()
 
 
-def test_a_transaction_that_fails_forgets_nothing(tmp_path: Path) -> None:
-    outbox = outbox_at(tmp_path / "o.sqlite")
-    outbox.put(request(1), "t", PAYLOAD)
+def test_audit_samples_have_their_share_and_give_way_to_requests(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "j.sqlite")
+    outbox = outbox_of(journal, max_requests=10, audit_share=0.3)
+    assert all(audit(outbox, 100 + n) for n in range(5))
+    assert [pending.sequence for pending in outbox.pending(audits=True)] == [102, 103, 104]
+    assert [victim for sequence in range(9) for victim in put(journal, outbox, sequence)] == []
+    assert [pending.sequence for pending in outbox.pending(audits=True)] == [104]
+    assert put(journal, outbox, 9) == []
+    assert not audit(outbox, 105), "it takes no room from requests"
+    assert outbox.load == (10, 1000, 0, 0)
+    assert put(journal, outbox, 10) == [0]
+    assert journal.counters["dropped_audit_outbox_full"] == 6
+    journal.close()
 
-    def finish_and_fail() -> None:
-        with outbox.transaction():
-            outbox.finish((1, 1))
-            raise BrokenPipeError
 
-    with pytest.raises(BrokenPipeError):
-        finish_and_fail()
-    assert outbox.pending() == [request(1)]
-    assert (len(outbox), outbox.payload_bytes) == (1, 100)
+@pytest.mark.parametrize("jump_s", [0.0, 5 * 365 * DAY_S, -50 * 365 * DAY_S])
+def test_age_counts_the_time_that_passed_and_not_what_the_wall_clock_says(tmp_path: Path, jump_s: float) -> None:
+    time = FakeTime()
+    journal = journal_at(tmp_path / "j.sqlite", time)
+    outbox = outbox_of(journal, max_age_s=3600.0)
+    put(journal, outbox, 0)
+    time.wall += jump_s
+    time.pass_by(3000)
+    put(journal, outbox, 1)
+    audit(outbox, 50)
+    assert outbox.expire() == []
+    time.pass_by(1000)
+    assert [dropped.request.sequence for dropped in outbox.expire()] == [0]
+    time.pass_by(10_000)
+    assert [dropped.request.sequence for dropped in outbox.expire()] == [1]
+    assert outbox.load == (0, 0, 0, 0)
+    assert journal.counters["dropped_request_too_old"] == 2
+    assert journal.counters["dropped_audit_too_old"] == 1
+    assert is_balanced(journal)
+    journal.close()
 
 
-def test_the_same_request_twice_is_a_mistake_that_changes_nothing(tmp_path: Path) -> None:
-    outbox = outbox_at(tmp_path / "o.sqlite")
-    outbox.put(request(1), "t", PAYLOAD)
+def test_the_pause_between_two_boots_counts_for_a_day_at_most_and_never_backwards(tmp_path: Path) -> None:
+    time = FakeTime(wall=1.8e9)
+    ages = []
+    for wall in (1.8e9 + 100, 60.0, 1.8e9 + 30 * DAY_S, 1.8e9 + 30 * DAY_S + 60):
+        journal = journal_at(tmp_path / "j.sqlite", time)
+        ages.append(journal.age())
+        journal.close()
+        time.reboot(wall)
+    journal = journal_at(tmp_path / "j.sqlite", time)
+    ages.append(journal.age())
+    journal.close()
+    assert ages == [0.0, 100.0, 100.0, 100.0 + DAY_S, 100.0 + DAY_S + 60]
+
+
+def test_a_put_that_fails_changes_nothing(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "j.sqlite")
+    outbox = outbox_of(journal, max_requests=1)
+    put(journal, outbox, 1)
     with pytest.raises(sqlite3.IntegrityError):
-        outbox.put(request(1), "t", PAYLOAD)
-    assert len(outbox) == 1
-
-
-CHILD = """
-import sys
-from pathlib import Path
-sys.path.insert(0, "tests/support")
-from device.outbox import Outbox
-from support_device import PAYLOAD, pending_request
-outbox = Outbox(Path(sys.argv[1]), max_bytes=10**9, max_requests=10**6)
-print(outbox.boot, flush=True)
-sequence = 0
-while True:
-    outbox.put(pending_request(sequence, outbox.boot), "t", PAYLOAD)
-    print(sequence, flush=True)
-    sequence += 1
-"""
-
-
-def test_killed_while_writing_everything_that_was_confirmed_is_there(tmp_path: Path) -> None:
-    path = tmp_path / "o.sqlite"
-    confirmed = set()
-    for boot in (1, 2, 3):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(path)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        assert int(child.stdout.readline()) == boot
-        for _ in range(25 * boot):
-            confirmed.add((boot, int(child.stdout.readline())))
-        child.send_signal(signal.SIGKILL)
-        confirmed |= {(boot, int(line)) for line in child.stdout if line.endswith("\n")}
-        child.wait()
-        child.stdout.close()
-    outbox = outbox_at(path, max_bytes=10**9, max_requests=10**6)
-    assert outbox.boot == 4
-    found = {pending.key for pending in outbox.pending()}
-    assert confirmed <= found
-    # at most the one request of each boot whose confirmation the kill cut off
-    assert len(found - confirmed) <= 3
-
-
-def test_a_second_process_is_refused(tmp_path: Path) -> None:
-    outbox = outbox_at(tmp_path / "o.sqlite")
-    with pytest.raises(ConfigurationError, match="another process"):
-        outbox_at(tmp_path / "o.sqlite")
-    outbox.close()
-    assert outbox_at(tmp_path / "o.sqlite").boot == 2
-
-
-@pytest.mark.parametrize("damage", ["text", "middle"])
-def test_a_damaged_database_is_set_aside_and_boot_numbers_are_not_used_again(tmp_path: Path, damage: str) -> None:
-    path = tmp_path / "o.sqlite"
-    outbox = outbox_at(path)
-    for sequence in range(80):
-        outbox.put(request(sequence), "t", PAYLOAD)
-    outbox.close()
-    content = bytearray(path.read_bytes())
-    if damage == "text":
-        content = bytearray(b"this was never a database, whatever its name says" * 100)
-    else:
-        content[4096 : len(content)] = bytes([0xA5]) * (len(content) - 4096)
-    path.write_bytes(content)
-    outbox = outbox_at(path)
-    assert outbox.boot > 1000
-    assert len(outbox) == 0
-    [aside] = tmp_path.glob("o.sqlite.damaged-*")
-    assert aside.read_bytes() == bytes(content)
-
-
-def test_a_database_of_a_newer_release_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "o.sqlite"
-    outbox_at(path).close()
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version=9")
-    connection.close()
-    with pytest.raises(ConfigurationError, match="format 9"):
-        outbox_at(path)
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match="cannot be used"):
-        outbox_at(tmp_path / "file" / "o.sqlite")
+        outbox.put(request(1), "topic", PAYLOAD)
+    assert outbox.pending() == [request(1)]
+    assert outbox.load == (1, 100, 0, 0)
+    assert is_balanced(journal)
+    journal.close()

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import msgspec
 import pytest
 from support_device import pending_request as request
 
-from device.results import MAX_AUDITS, ResultChecker
+from device.results import ResultChecker
 from specnet.wire import Result
 
 
@@ -29,19 +30,15 @@ def test_a_result_that_nobody_waits_for() -> None:
     assert ResultChecker("node", "b", 3).judge(result(), None) == "repeated"
 
 
-def test_audits_are_compared_once_and_forgotten() -> None:
-    checker = ResultChecker("node", "b", 3)
-    for label, verdict in ((1, "audit_agreed"), (2, "audit_disagreed")):
-        checker.expect_audit((1, 7), label)
-        assert checker.judge(result(), None) == verdict
-        assert checker.judge(result(), None) == "repeated"
-    checker.expect_audit((1, 7), 1)
-    assert checker.judge(result(error="overloaded"), None) == "audit_failed"
-
-
-def test_a_gateway_that_answers_no_audit_fills_no_memory() -> None:
-    checker = ResultChecker("node", "b", 3)
-    for sequence in range(MAX_AUDITS + 1):
-        checker.expect_audit((1, sequence), 1)
-    assert checker.judge(result(sequence=0), None) == "repeated"
-    assert checker.judge(result(sequence=1), None) == "audit_agreed"
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "audit_agreed"),
+        ({"label": 2}, "audit_disagreed"),
+        ({"error": "overloaded"}, "audit_failed"),
+        ({"bundle": "c"}, "foreign"),
+    ],
+)
+def test_a_result_for_an_audit_sample_is_compared(changes: dict[str, object], verdict: str) -> None:
+    audit = msgspec.structs.replace(request(7), audit=True)
+    assert ResultChecker("node", "b", 3).judge(result(**changes), audit) == verdict

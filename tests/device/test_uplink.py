@@ -3,19 +3,22 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from support_broker import Broker, Inbox, connected_session, settings_for, wait_until
 from support_device import EchoGateway, result_for
+from support_journal import final, is_balanced, journal_at, spectrum
 
 from device.config import UplinkSettings
-from device.outbox import Outbox, PendingRequest
+from device.journal import HistorySettings, Journal, OutboxSettings
+from device.outbox import Dropped, Outbox, PendingRequest
 from device.results import ResultChecker
-from device.uplink import MAX_INCOMING_BYTES, Uplink
+from device.uplink import AUDIT_ATTEMPTS, MAX_INCOMING_BYTES, Uplink
 from specnet.codec import encode_features
 from specnet.mqtt import BrokerSettings
 from specnet.wire import Answer, Birth, Command, OffloadRequest, Result, State, Topics, decode, encode
@@ -26,25 +29,33 @@ FEATURES = encode_features("int8", np.arange(12, dtype=np.float32).reshape(4, 3)
 
 
 class Notebook:
-    """A listener that writes down."""
+    """A listener that makes answers final and writes down what it hears."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.refusals: list[str] = []
         self.answers: list[tuple[PendingRequest, Result]] = []
         self.provisional: list[PendingRequest] = []
         self.gave_up: list[tuple[PendingRequest, str]] = []
         self.commands: list[Command] = []
 
-    def answered(self, request: PendingRequest, result: Result) -> None:
-        self.answers.append((request, result))
+    def answered(self, answers: Sequence[tuple[PendingRequest, Result]]) -> None:
+        assert self._journal.conclude([final(*request.key, payload_bytes=1) for request, _ in answers])
+        self.answers.extend(answers)
 
     def overdue(self, request: PendingRequest) -> None:
         self.provisional.append(request)
 
-    def dropped(self, request: PendingRequest, reason: str) -> None:
-        self.gave_up.append((request, reason))
+    def dropped(self, dropped: Dropped) -> None:
+        assert dropped.recorded
+        self.gave_up.append((dropped.request, dropped.reason))
 
-    def commanded(self, command: Command) -> None:
+    def commanded(self, command: Command) -> str:
         self.commands.append(command)
+        return "no such point" if command.operating_point else ""
+
+    def refused(self, reason: str) -> None:
+        self.refusals.append(reason)
 
     @property
     def sequences(self) -> list[int]:
@@ -55,10 +66,12 @@ class Node:
     """Outbox, uplink and notebook of one device."""
 
     def __init__(
-        self, path: Path, broker: BrokerSettings, settings: UplinkSettings = SETTINGS, max_requests: int = 1000
+        self, path: Path, broker: BrokerSettings, settings: UplinkSettings = SETTINGS, **bounds: float
     ) -> None:
-        self.notes = Notebook()
-        self.outbox = Outbox(path / "outbox.sqlite", max_bytes=10**7, max_requests=max_requests)
+        outbox = OutboxSettings(**{"max_bytes": 10**7, "max_requests": 1000, **bounds})
+        self.journal = Journal(path / "journal.sqlite", outbox, HistorySettings())
+        self.notes = Notebook(self.journal)
+        self.outbox = Outbox(self.journal, outbox)
         birth = Birth(
             device="node-1",
             boot=self.outbox.boot,
@@ -73,7 +86,16 @@ class Node:
 
     def submit(self, sequence: int, payload: bytes | None = None) -> None:
         payload = payload or self.payload(sequence)
-        request = PendingRequest(
+        assert self.journal.record(spectrum(self.journal, sequence))
+        self.uplink.submit(self.request(sequence, payload), TOPICS.offload("b", 1), payload)
+
+    def audit(self, sequence: int, label: int) -> None:
+        payload = self.payload(sequence, audit=True)
+        request = msgspec.structs.replace(self.request(sequence, payload), audit=True, label=label)
+        self.uplink.audit(request, TOPICS.offload("b", 1), payload)
+
+    def request(self, sequence: int, payload: bytes) -> PendingRequest:
+        return PendingRequest(
             boot=self.outbox.boot,
             sequence=sequence,
             bundle="b",
@@ -86,7 +108,12 @@ class Node:
             payload_bytes=len(payload),
             acquired=time.monotonic(),
         )
-        self.uplink.submit(request, TOPICS.offload("b", 1), payload)
+
+    def close(self) -> None:
+        self.uplink.stop()
+        balanced = is_balanced(self.journal)
+        self.journal.close()
+        assert balanced
 
     def payload(self, sequence: int, *, audit: bool = False) -> bytes:
         return encode(
@@ -107,15 +134,14 @@ class Node:
 
 
 @contextmanager
-def node_at(path: Path, broker: Broker, *, max_requests: int = 1000, **changes: float) -> Iterator[Node]:
+def node_at(path: Path, broker: Broker, *, bounds: dict[str, float] | None = None, **changes: float) -> Iterator[Node]:
     settings = UplinkSettings(**{"window": 4, "retry_s": 0.1, "retry_max_s": 0.4, "deadline_s": 30.0, **changes})
-    node = Node(path, settings_for(broker), settings, max_requests)
+    node = Node(path, settings_for(broker), settings, **(bounds or {}))
     node.uplink.start()
     try:
         yield node
     finally:
-        node.uplink.stop()
-        node.outbox.close()
+        node.close()
 
 
 @contextmanager
@@ -263,7 +289,7 @@ def test_an_error_of_the_gateway_is_final(broker: Broker, tmp_path: Path) -> Non
 
 def test_the_oldest_requests_are_given_up_when_the_outbox_is_full(broker: Broker, tmp_path: Path) -> None:
     broker.stop()
-    with node_at(tmp_path, broker, max_requests=3) as node:
+    with node_at(tmp_path, broker, bounds={"max_requests": 3}) as node:
         for sequence in range(5):
             node.submit(sequence)
         assert [(request.sequence, reason) for request, reason in node.notes.gave_up] == [
@@ -286,8 +312,7 @@ def test_a_request_too_large_for_the_session_is_given_up_and_does_not_block_othe
         node.submit(0, bytes(3000))
         node.submit(1)
         assert node.uplink.wait_until_empty(15, lambda: False)
-    node.uplink.stop()
-    node.outbox.close()
+    node.close()
     [(request, reason)] = node.notes.gave_up
     assert request.sequence == 0
     assert "too large" in reason
@@ -297,7 +322,7 @@ def test_a_request_too_large_for_the_session_is_given_up_and_does_not_block_othe
 def test_audit_samples_are_compared_and_never_answered(broker: Broker, tmp_path: Path) -> None:
     with gateway_at(broker) as gateway, node_at(tmp_path, broker) as node:
         for sequence, label in ((0, 1), (1, 2)):
-            node.uplink.audit((1, sequence), label, TOPICS.offload("b", 1), node.payload(sequence, audit=True))
+            node.audit(sequence, label)
         wait_until(lambda: node.count("audit_agreed") == node.count("audit_disagreed") == 1, "both are judged")
         assert all(request.audit for request in gateway.requests)
     assert node.notes.answers == []
@@ -326,14 +351,67 @@ def test_answers_are_published_for_others(broker: Broker, tmp_path: Path) -> Non
     assert decode(Answer, message.payload) == answer
 
 
-def test_commands_reach_the_listener_and_malformed_ones_do_no_harm(broker: Broker, tmp_path: Path) -> None:
+def test_commands_are_obeyed_or_refused_and_each_is_answered_in_the_state(broker: Broker, tmp_path: Path) -> None:
+    inbox = Inbox()
+    watcher = connected_session(broker, "watcher", TOPICS.state, on_message=inbox)
     with gateway_at(broker) as gateway, node_at(tmp_path, broker) as node:
         wait_until(lambda: node.uplink.counters["mqtt_subscribed"] >= 2, "the device listens")
-        gateway.publish(TOPICS.command, b"nonsense")
-        gateway.publish(TOPICS.command, encode(Command(audit_rate=0.5)))
-        wait_until(lambda: node.notes.commands, "the command arrives")
-        assert node.count("undecodable") == 1
-    assert node.notes.commands == [Command(audit_rate=0.5)]
+        assert decode(State, inbox.wait(1)[0].payload).command is msgspec.UNSET
+        orders = (
+            b"nonsense",
+            encode(Command(operating_point="bold", id="b")),
+            encode(Command(restart_acquisition=True, id="c")),
+        )
+        for n, payload in enumerate(orders):
+            gateway.publish(TOPICS.command, payload)
+            inbox.wait(n + 2)
+        assert node.count("undecodable") == len(node.notes.refusals) == 1
+        assert [command.id for command in node.notes.commands] == ["b", "c"]
+    replies = [decode(State, message.payload).command for message in inbox.wait(5)[1:4]]
+    watcher.stop()
+    assert [(reply.number, reply.id, reply.obeyed) for reply in replies] == [
+        (1, "", False),
+        (2, "b", False),
+        (3, "c", True),
+    ]
+    assert "not a valid Command" in replies[0].reason
+    assert (replies[1].reason, replies[2].reason) == ("no such point", "")
+
+
+def test_audit_samples_wait_on_disk_and_go_first_when_there_is_no_room(broker: Broker, tmp_path: Path) -> None:
+    broker.stop()
+    with node_at(tmp_path, broker, bounds={"max_requests": 4, "audit_share": 0.5}) as node:
+        for sequence in range(3):
+            node.audit(sequence, label=1)
+        assert [audit.sequence for audit in node.outbox.pending(audits=True)] == [1, 2]
+        for sequence in range(10, 13):
+            node.submit(sequence)
+        assert [audit.sequence for audit in node.outbox.pending(audits=True)] == [2]
+        assert node.journal.counters["dropped_audit_outbox_full"] == 2
+        assert node.notes.gave_up == []
+    broker.start()
+    with gateway_at(broker) as gateway, node_at(tmp_path, broker) as node:
+        wait_until(lambda: node.count("audit_agreed") == 1 and not len(node.outbox), "all of the first boot is sent")
+        assert node.outbox.load == (0, 0, 0, 0)
+    assert [request.audit for request in gateway.requests] == [False, False, False, True]
+
+
+def test_audit_samples_that_nobody_answers_are_given_up(broker: Broker, tmp_path: Path) -> None:
+    with gateway_at(broker) as gateway, node_at(tmp_path, broker, retry_s=0.05, retry_max_s=0.05) as node:
+        gateway.answer = lambda request: []
+        node.audit(0, label=1)
+        wait_until(lambda: node.journal.counters.get("dropped_audit_unanswered") == 1, "it is given up")
+        assert node.outbox.load.audits == 0
+        assert len(gateway.requests) <= AUDIT_ATTEMPTS
+
+
+def test_a_request_that_is_too_old_is_given_up(broker: Broker, tmp_path: Path) -> None:
+    broker.stop()
+    with node_at(tmp_path, broker, bounds={"max_age_s": 1.0}) as node:
+        node.submit(0)
+        wait_until(lambda: node.notes.gave_up, "it grows too old")
+        assert [(request.sequence, reason) for request, reason in node.notes.gave_up] == [(0, "too old")]
+        assert node.journal.accounts().dropped == 1
 
 
 def test_waiting_for_results_can_be_interrupted(broker: Broker, tmp_path: Path) -> None:
@@ -341,8 +419,8 @@ def test_waiting_for_results_can_be_interrupted(broker: Broker, tmp_path: Path) 
         node.submit(0)
         assert not node.uplink.wait_until_empty(60, lambda: True)
         assert not node.uplink.wait_until_empty(0.01, lambda: False)
-    reopened = Outbox(tmp_path / "outbox.sqlite", max_bytes=10**7, max_requests=10)
-    assert [request.key for request in reopened.pending()] == [(1, 0)]
+    reopened = journal_at(tmp_path / "journal.sqlite")
+    assert [request.key for request in Outbox(reopened, OutboxSettings()).pending()] == [(1, 0)]
     reopened.close()
 
 
@@ -357,11 +435,12 @@ def test_stopping_leaves_no_thread(broker: Broker, tmp_path: Path, count: int) -
 def test_a_full_disk_is_told_to_the_caller_and_the_next_request_is_served(broker: Broker, tmp_path: Path) -> None:
     with gateway_at(broker), node_at(tmp_path, broker) as node:
         # SQLite's own limit gives the error that a full disk gives
-        [pages] = node.outbox._connection.execute("PRAGMA page_count").fetchone()
-        node.outbox._connection.execute(f"PRAGMA max_page_count={pages + 2}")
+        [[pages]] = node.journal.database.rows("PRAGMA page_count")
+        node.journal.database.rows(f"PRAGMA max_page_count={pages + 2}")
         with pytest.raises(sqlite3.OperationalError, match="full"):
             node.submit(0, bytes(100_000))
         assert len(node.outbox) == 0
+        assert node.journal.conclude([final(1, 0)])
         node.submit(1)
         assert node.uplink.wait_until_empty(15, lambda: False)
     assert node.notes.sequences == [1]
