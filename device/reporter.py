@@ -91,22 +91,24 @@ class Reporter:
     def rejected(self, sequence: int, reason: str, flags: tuple[str, ...] = ()) -> None:
         """Say that a spectrum cannot be judged."""
         self.counters["rejected"] += 1
-        self._conclude([(self._records.without_answer("rejected", sequence, reason, flags), "rejected", self._bundle)])
+        record = self._records.without_answer("rejected", sequence, reason, flags)
+        self._conclude([(record, "rejected", self._bundle)], asked=False)
 
     def dropped_unread(self, sequence: int, reason: str, flags: tuple[str, ...] = ()) -> None:
         """Say that a spectrum was dropped before it was judged."""
         self.counters["dropped_unread"] += 1
-        self._conclude([(self._records.without_answer("dropped", sequence, reason, flags), "dropped", self._bundle)])
+        record = self._records.without_answer("dropped", sequence, reason, flags)
+        self._conclude([(record, "dropped", self._bundle)], asked=False)
 
     def local(self, sequence: int, answer: LocalAnswer, acquired: float, flags: tuple[str, ...] = ()) -> None:
         """Give a final answer that the device found alone; `acquired` is monotonic time."""
         self.counters["local"] += 1
         record = self._records.local(sequence, answer, self._since(acquired), flags)
-        self._conclude([(record, "answered", self._bundle)])
+        self._conclude([(record, "answered", self._bundle)], asked=False)
 
     def answered(self, answers: Sequence[tuple[PendingRequest, Result]]) -> None:
         """Give final answers that came from the gateway, or the device's own where it has none."""
-        self._conclude([(self._of_gateway(*answer), "answered", answer[0].bundle) for answer in answers])
+        self._conclude([(self._of_gateway(*answer), "answered", answer[0].bundle) for answer in answers], asked=True)
 
     def _of_gateway(self, request: PendingRequest, result: Result) -> dict[str, Any]:
         latency_ms = self._latency(request)
@@ -156,10 +158,10 @@ class Reporter:
         counts = {name: self.counters[name] for name in COUNTED}
         self._writer.write({"type": "summary", **self._identity, **counts, "lost": pending, **details})
 
-    def _conclude(self, items: Sequence[tuple[dict[str, Any], Outcome, str]]) -> None:
+    def _conclude(self, items: Sequence[tuple[dict[str, Any], Outcome, str]], *, asked: bool) -> None:
         """Make records final in the journal, then say them."""
         finals = [Final.of_record(*item) for item in items]
-        recorded = self._journal.conclude(finals)
+        recorded = self._journal.conclude(finals, asked=asked)
         for record, _, bundle in items:
             if not recorded:
                 record["flags"].append(NOT_RECORDED)

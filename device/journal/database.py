@@ -92,9 +92,7 @@ class Database:
             if self._connection.in_transaction:
                 yield
                 return
-            if durable is not self._full:
-                self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-                self._full = durable
+            self._set_durable(durable)
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -103,6 +101,21 @@ class Database:
                 with suppress(sqlite3.Error):  # SQLite itself ends a transaction that found the disk full
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def write(self, statement: str, values: Sequence[Any]) -> int:
+        """Run one statement as a transaction that is not durable; returns the number of rows.
+
+        It does what `transaction` does at a third of the price, which counts where every spectrum pays it.
+        """
+        with self.lock:
+            if not self._connection.in_transaction:
+                self._set_durable(False)
+            return self._connection.execute(statement, values).rowcount
+
+    def _set_durable(self, durable: bool) -> None:
+        if durable is not self._full:
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._full = durable
 
     def shrink(self, pages: int) -> None:
         """Give some free pages back to the file system."""

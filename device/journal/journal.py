@@ -22,6 +22,7 @@ from specnet.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 MAX_BACKLOG = 10_000
+INSERT_SPECTRUM = "INSERT INTO spectra VALUES (?, ?, ?, ?, ?)"
 ANSWER_BYTES, REQUEST_BYTES, SPARE_BYTES = 512, 1024, 4 << 20
 
 
@@ -106,21 +107,26 @@ class Journal:
     def record(self, spectrum: Spectrum) -> bool:
         """Write an accepted spectrum down, before anything is said of it; False when that is not possible now."""
         with self.database.lock:
-            due = self._unflushed + 1 >= self.history.flush_spectra
             try:
-                with self.database.transaction(durable=due):
-                    self._insert_spectrum(spectrum)
-                    if due:
-                        self._note()
+                self.database.write(INSERT_SPECTRUM, _spectrum_row(spectrum))
             except sqlite3.Error as error:
                 self.note_failure(error)
                 self._unrecorded[spectrum.key] = spectrum
                 return False
-            self._written(flushed=due, spectra=1)
+            self._written(spectra=1)
+            if self._unflushed >= self.history.flush_spectra:
+                self.flush()
             return True
 
-    def conclude(self, finals: Sequence[Final]) -> bool:
+    def conclude(self, finals: Sequence[Final], *, asked: bool = True) -> bool:
         """Write final answers, and remove their requests, in one transaction; then they may be said.
+
+        Parameters
+        ----------
+        finals
+            Of recorded spectra.
+        asked
+            False when nobody was asked, so that there is no request to remove.
 
         Returns
         -------
@@ -129,13 +135,29 @@ class Journal:
         """
         with self.database.lock:
             try:
-                with self.writing():
-                    self.insert(finals)
+                if asked or len(finals) != 1 or finals[0].key in self._unrecorded:
+                    with self.writing():
+                        self.insert(finals)
+                else:
+                    self._conclude_alone(finals[0])
             except sqlite3.Error:
                 for final in finals:
                     self._keep_for_later(final)
                 return False
             return True
+
+    def _conclude_alone(self, final: Final) -> None:
+        row = answer_row(final, self._number + 1, self.age())
+        try:
+            new = self.database.write(INSERT_ANSWER, row)
+        except sqlite3.Error as error:
+            self.note_failure(error)
+            raise
+        self._number += 1
+        self._unsaid[final.key] = self._number
+        if not new:
+            self._counters["final_twice"] += 1
+        self._written()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -170,7 +192,7 @@ class Journal:
         """Write a spectrum that could not be written when it was accepted."""
         spectrum = self._unrecorded.get(key)
         if spectrum is not None:
-            self._insert_spectrum(spectrum)
+            self.database.execute(INSERT_SPECTRUM, _spectrum_row(spectrum))
             self._ensured.append(key)
 
     def said(self, finals: Sequence[Final]) -> None:
@@ -271,12 +293,6 @@ class Journal:
                 self.note_failure(error)
             self.database.close()
 
-    def _insert_spectrum(self, spectrum: Spectrum) -> None:
-        self.database.execute(
-            "INSERT INTO spectra VALUES (?, ?, ?, ?, ?)",
-            (*spectrum.key, spectrum.acquired, spectrum.monotonic, ",".join(spectrum.flags)),
-        )
-
     def _keep_for_later(self, final: Final) -> None:
         if final.key in self._unrecorded or len(self._backlog) >= MAX_BACKLOG:
             self._unrecorded.pop(final.key, None)
@@ -308,3 +324,7 @@ class Journal:
         else:
             self._unflushed += spectra
             self._touched = True
+
+
+def _spectrum_row(spectrum: Spectrum) -> tuple[int, int, float, float, str]:
+    return *spectrum.key, spectrum.acquired, spectrum.monotonic, ",".join(spectrum.flags)

@@ -80,6 +80,15 @@ def gateway_at(broker: Broker, label: int = 1) -> Iterator[EchoGateway]:
         gateway.stop()
 
 
+def check_accounts(summary: dict[str, Any]) -> dict[str, int]:
+    """Each recorded spectrum is in exactly one place."""
+    accounts = dict(summary["accounts"])
+    recorded = accounts.pop("recorded")
+    assert recorded == sum(accounts.values())
+    assert accounts["open"] == 0
+    return accounts
+
+
 def finals(process: DeviceProcess) -> list[dict[str, Any]]:
     return [record for record in process.of_type("answer") if record["final"]]
 
@@ -122,6 +131,7 @@ def test_every_spectrum_is_answered_once_by_whoever_should(
         "lost": 0,
     }
     assert process.records[-1] == summary
+    assert check_accounts(summary)["answered"] == 60
     published = [decode(Answer, message.payload) for message in inbox.wait(60)]
     assert sorted(answer.sequence for answer in published if answer.final) == list(range(60))
     watcher.stop()
@@ -191,8 +201,12 @@ def test_killed_and_restarted_it_finishes_what_it_began(
     assert provisional <= set(answered)
     assert {boot for boot, _ in answered} == {1, 2}
     assert again.of_type("ready")[0]["pending"] >= len(provisional)
-    assert all(record["latency_ms"] is None for record in finals(again) if record["boot"] == 1)
-    assert again.of_type("summary")[0]["lost"] == 0
+    of_boot_1 = [record for record in finals(again) if record["boot"] == 1 and "repeated" not in record["flags"]]
+    assert all(record["latency_ms"] is None for record in of_boot_1)
+    assert (again.of_type("ready")[0]["after"], again.of_type("ready")[0]["may_be_missing"]) == ("killed", 0)
+    [summary] = again.of_type("summary")
+    assert summary["lost"] == 0
+    check_accounts(summary)
 
 
 def test_a_broker_that_stops_and_starts_loses_nothing(
@@ -264,12 +278,22 @@ def test_commands_change_operating_point_and_audit_rate(
         topic = "specnet/v1/lab/node-1/cmd"
         gateway.publish(topic, encode(Command(operating_point="no such point")))
         gateway.publish(topic, encode(Command(operating_point="default", audit_rate=1.0)))
-        process.wait_for(lambda: len(process.of_type("command")) == 2, "both commands")
+        gateway.publish(topic, b"nonsense")
+        gateway.publish(topic, encode(Command(restart_acquisition=True, id="again")))
+        process.wait_for(lambda: len(process.of_type("command")) == 4, "all commands")
+        process.wait_for(lambda: len(finals(process)) > 5, "answers after the spectrometer was opened again")
         # answers to the first of several have come back when the last arrives
         wait_until(lambda: sum(request.audit for request in gateway.requests) >= 10, "audit samples arrive")
         process.signal(signal.SIGINT)
         assert process.wait() == 0
-    assert [record["obeyed"] for record in process.of_type("command")] == [False, True]
+    commands = process.of_type("command")
+    assert [record["obeyed"] for record in commands] == [False, True, False, True]
+    assert "no such point" in commands[0]["reason"]
+    assert (commands[3]["restart_acquisition"], commands[3]["id"]) == (True, "again")
+    [summary] = process.of_type("summary")
+    assert (summary["commands"], summary["commands_refused"]) == (2, 2)
+    assert summary["spectrometer"]["restarted"] == summary["spectrometer"]["reopened"] == 1
+    assert summary["spectrometer"].get("lost", 0) == 0
     audits = [request for request in gateway.requests if request.audit]
     assert all(
         request.provisional is not None and request.split == request.provisional.exit_index for request in audits

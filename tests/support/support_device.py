@@ -182,6 +182,11 @@ class DeviceProcess:
         assert self._process.stderr is not None
         self.errors.extend(self._process.stderr)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         """Records of one type so far."""
         return [record for record in list(self.records) if record.get("type") == kind]
