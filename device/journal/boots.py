@@ -77,9 +77,10 @@ def begin_boot(database: Database, clock: Clock, unflushed: int) -> tuple[Start,
             after = "stopped" if ended else "killed" if its_machine == machine else "power"
             missing = int(its_unflushed) if after == "power" else 0
         ages = AgeClock(age, wall or None, clock)
-        # after damage the earlier numbers are lost; the clock gives one that was hardly used, whatever it shows
-        least = max(1, int(clock.wall())) if database.is_new_after_damage else 1
-        boot = max(least, 1 + counters.get("boot", 0))
+        boot = 1 + max(counters.get("boot", 0), database.remembered_boot)
+        if database.is_new_after_damage and boot == 1:
+            # the earlier numbers are lost; the clock, unless it is wrong too, gives one that was certainly not used
+            boot = max(1, int(clock.wall()))
         number = max(int(database.rows("SELECT COALESCE(MAX(number), 0) FROM answers")[0][0]), counters.get("said", 0))
         lost = database.execute(_SETTLE, (number, ages.now(), LOST)).rowcount
         database.execute("UPDATE boots SET settled = 1 WHERE settled = 0")
@@ -90,6 +91,7 @@ def begin_boot(database: Database, clock: Clock, unflushed: int) -> tuple[Start,
         )
         for name, value in (("boot", boot), ("may_be_missing", counters.get("may_be_missing", 0) + missing)):
             database.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (name, value))
+    database.remember_boot(boot)
     if lost or missing:
         logger.warning(
             "the boot before this one was ended (%s): %d spectra are lost, up to %d more may be missing",

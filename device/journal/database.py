@@ -19,6 +19,7 @@ from specnet.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 WAL_PAGES = 1000
+MAX_BOOT_DIGITS = 16
 PAGE_BYTES = 4096
 
 
@@ -75,6 +76,18 @@ class Database:
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
             self.is_new_after_damage = True
             return _connect(path)
+
+    @property
+    def remembered_boot(self) -> int:
+        """Boot number that was noted beside the database, for the case that it is damaged; 0 when there is none."""
+        digits = os.pread(self._lock_file, MAX_BOOT_DIGITS, 0).strip()
+        return int(digits) if digits.isdigit() else 0
+
+    def remember_boot(self, boot: int) -> None:
+        """Note a boot number in the lock file; a disk that is full or broken does not matter here."""
+        with suppress(OSError):
+            os.pwrite(self._lock_file, f"{boot:<{MAX_BOOT_DIGITS}}".encode(), 0)
+            os.fsync(self._lock_file)
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Run one statement; inside `transaction` when it writes."""

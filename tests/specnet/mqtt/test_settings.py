@@ -26,6 +26,9 @@ from specnet.mqtt import BrokerSettings, Will
         ({"max_payload_bytes": 0}, "max_payload_bytes"),
         ({"protocol": "4"}, 'protocol is "auto", "5" or "3.1.1", got \'4\''),
         ({"password_file": "p"}, "without username"),
+        ({"password_env": "P"}, "password_env is set without username"),
+        ({"username": "u", "password_env": "P", "password_file": "p"}, "both set"),
+        ({"username": "u", "password_env": "$ecret"}, "name of an environment variable"),
         ({"tls": True, "key_file": "k"}, "key_file is set without cert_file"),
         ({"ca_file": "c"}, "ca_file is set but tls is false"),
     ],
@@ -33,6 +36,23 @@ from specnet.mqtt import BrokerSettings, Will
 def test_values_out_of_range_or_in_contradiction(changes: dict[str, object], complaint: str) -> None:
     with pytest.raises(ConfigurationError, match=complaint):
         BrokerSettings(**changes)
+
+
+def test_a_password_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = BrokerSettings(username="u", password_env="BROKER_PASSWORD")
+    monkeypatch.setenv("BROKER_PASSWORD", "grün ")
+    assert settings.password() == "grün "
+    assert "grün" not in repr(settings)
+    for bad, complaint in (("", "is not set or empty"), ("x" * 5000, "has 5000 characters")):
+        monkeypatch.setenv("BROKER_PASSWORD", bad)
+        with pytest.raises(ConfigurationError, match=complaint):
+            settings.password()
+
+
+def test_a_password_that_stands_where_a_variable_should_is_not_shown() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        BrokerSettings(username="u", password_env="correct horse")
+    assert "horse" not in str(caught.value)
 
 
 def test_a_password_is_the_first_line(tmp_path: Path) -> None:

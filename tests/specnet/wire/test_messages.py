@@ -102,7 +102,13 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
         spectrometer=TEXTS,
         software=TEXTS,
     ),
-    Command: st.builds(Command, operating_point=st.none() | TEXTS, audit_rate=st.none() | PROBABILITIES),
+    Command: st.builds(
+        Command,
+        operating_point=st.none() | TEXTS,
+        audit_rate=st.none() | PROBABILITIES,
+        restart_acquisition=st.just(msgspec.UNSET) | st.booleans(),
+        id=st.just(msgspec.UNSET) | TEXTS,
+    ),
 }
 KINDS = list(MESSAGES)
 _features = encode_features("float16", np.ones((3, 2)))
@@ -143,7 +149,7 @@ VALID: dict[type[Message], dict[str, Any]] = {
         "spectrometer": "simulated",
         "software": "specnet 0",
     },
-    Command: {"operating_point": "fast", "audit_rate": 0.5},
+    Command: {"operating_point": "fast", "audit_rate": 0.5, "restart_acquisition": True, "id": "x"},
 }
 BAD_NAMES = ["", "a" * 65, "a/b", "+", "#", "a b", "ä", "a\n", "$share", "\0"]
 LONG = "x" * (MAX_TEXT + 1)
@@ -193,7 +199,9 @@ BAD: list[tuple[type[Message], str, list[Any]]] = [
     (Birth, "codecs", [["c"] * (MAX_LIST + 1), [LONG]]),
     (Birth, "spectrometer", [LONG]),
     (Birth, "software", [LONG]),
+    (State, "command", [{}, {"number": -1, "obeyed": True}, {"number": 1, "obeyed": True, "reason": LONG}]),
     (Command, "operating_point", [LONG]),
+    (Command, "id", [LONG]),
     (Command, "audit_rate", BAD_PROBABILITIES),
 ]
 BAD_CASES = [(kind, field, value) for kind, field, values in BAD for value in values]
@@ -252,6 +260,15 @@ def test_missing_and_unknown_fields_are_refused(kind: type[Message]) -> None:
     for missing in required:
         with pytest.raises(WireError, match="missing required field"):
             decode(kind, _pack({name: value for name, value in VALID[kind].items() if name != missing}))
+
+
+def test_fields_of_this_release_travel_only_when_they_are_set() -> None:
+    """A device of an earlier release obeys the first and refuses the second as a whole."""
+    old = msgspec.msgpack.decode(encode(Command(audit_rate=0.5)))
+    assert old == {"v": 1, "operating_point": None, "audit_rate": 0.5}
+    new = msgspec.msgpack.decode(encode(Command(restart_acquisition=True, id="a")))
+    assert set(new) - set(old) == {"restart_acquisition", "id"}
+    assert "command" not in msgspec.msgpack.decode(encode(State(device="probe-1", status="online")))
 
 
 @pytest.mark.parametrize("kind", KINDS)
