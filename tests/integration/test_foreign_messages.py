@@ -102,7 +102,9 @@ def test_foreign_and_malformed_messages_are_counted_and_cost_nothing(any_broker:
     expected = {name: len(payloads) for name, payloads in for_device.items()}
     expected["undecodable"] += 2  # commands
     assert {name: uplink.get(name, 0) for name in expected} == expected
-    assert [record["obeyed"] for record in node.of_type("command")] == [False]
+    commands = node.of_type("command")
+    assert [record["obeyed"] for record in commands] == [False] * 3
+    assert all(record["reason"] for record in commands)
     # whoever can be told is told on its own topic, and the device hears nothing of it
     assert len(answered) == 4
     assert all(result.device == "stranger" and result.error for result in answered)
