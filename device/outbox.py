@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from typing import NamedTuple
 
 import msgspec
@@ -192,7 +194,8 @@ class Outbox:
         dropped = []
         for request in (_decoded(row[0]) for row in rows):
             if request.audit:
-                self.forget_audit(request.key, EXPIRED)
+                with suppress(sqlite3.Error):  # it grows no younger: next time
+                    self.forget_audit(request.key, EXPIRED)
             elif (victim := self.give_up(request.key, EXPIRED)) is not None:
                 dropped.append(victim)
         return dropped

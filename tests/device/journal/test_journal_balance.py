@@ -114,7 +114,13 @@ class Device(RuleBasedStateMachine):
         self._journal.database.rows(f"PRAGMA max_page_count={used + pages}")
 
     @rule()
+    def refuse_writing(self) -> None:
+        """SQLite refuses every write: a disk that is full to the last byte, or mounted read-only."""
+        self._journal.database.rows("PRAGMA query_only=1")
+
+    @rule()
     def make_room(self) -> None:
+        self._journal.database.rows("PRAGMA query_only=0")
         self._journal.database.rows("PRAGMA max_page_count=100000")
         self._keeper.tend()
         assert not self._journal.failing
