@@ -7,7 +7,7 @@ from typing import Protocol
 from device.choosing.measurements import Measurements
 from device.choosing.table import DecisionTable, Row
 
-PREMATURE = 4
+PREMATURE = 8
 """A point that is left again within so many dwell times was taken too early."""
 
 

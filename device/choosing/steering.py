@@ -152,7 +152,7 @@ class Steering:
         self._classifier.use_operating_point(self.point)
         self._uplink.link.start_anew()
         self._meter.start_anew()
-        logger.info("operating point %s in place of %s: %s", self.point, previous, why)
+        logger.warning("operating point %s in place of %s: %s", self.point, previous, why)
         details: dict[str, Any] = {"point": self.point, "previous": previous, "split": self._classifier.split}
         self._tell(self._sequence, **details, why=why, commanded=commanded, measured=measured.to_dict())
         self._uplink.stand(self._standing(why))
