@@ -154,6 +154,13 @@ class LocalClassifier:
         ConfigurationError
             When the bundle has none of this name, or it needs segments that are not made ready.
         """
+        self._in_force = self._find(name)
+
+    def check_operating_point(self, name: str) -> None:
+        """Raise what `use_operating_point` would, and change nothing."""
+        self._find(name)
+
+    def _find(self, name: str) -> _InForce:
         points = {OWN_POINT: self.bundle.manifest.policy, **self.bundle.manifest.operating_points}
         # a calibration has a point of that name too, which need not be the one in force
         points[OWN_POINT] = self.bundle.manifest.policy
@@ -161,14 +168,13 @@ class LocalClassifier:
             raise ConfigurationError(f"unknown operating point {name[:80]!r}; this bundle has {', '.join(points)}")
         placement = self.bundle.manifest.placements.get(CHOSEN if name == OWN_POINT else name)
         if self._deepest is None or placement is None:
-            self._in_force = _InForce(points[name], self._usual_split, "")
-            return
+            return _InForce(points[name], self._usual_split, "")
         if placement.split not in self._segments.loaded:
             raise ConfigurationError(
                 f"operating point {name} needs segments 0 to {placement.split}, ready are 0 to "
                 f"{max(self._segments.loaded)}; the rest is over choosing.max_model_bytes"
             )
-        self._in_force = _InForce(points[name], placement.split, placement.codec)
+        return _InForce(points[name], placement.split, placement.codec)
 
     def classify(self, counts: ArrayLike) -> LocalAnswer | Rejection:
         """Judge one spectrum, counts ``(n_points,)``; what cannot be judged is rejected, never guessed."""

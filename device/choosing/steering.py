@@ -37,8 +37,8 @@ MEASURES_A_DWELL = 4
 class Steering:
     """Keeps the classifier at the operating point of a chooser.
 
-    Everything but `obey` is called where spectra are classified, so a point changes between two spectra; requests under
-    way keep the split and codec that they were made with.
+    Everything but `obey` is called where spectra are classified, and a point changes between two spectra, also when a
+    person has named it: requests under way keep the split and codec that they were made with.
 
     Parameters
     ----------
@@ -70,6 +70,7 @@ class Steering:
         self._classifier, self._maker, self._uplink, self._outbox, self._tell = classifier, maker, uplink, outbox, tell
         self._lock = threading.Lock()
         self._sequence = 0
+        self._ordered: tuple[Chooser, str] | None = None
         now = time.monotonic()
         watts = read_watts(self._settings.daily_joules, self._settings.device_profile, self._settings.link_profile)
         self._meter = EnergyMeter(self._settings.daily_joules, *watts, now)
@@ -90,6 +91,10 @@ class Steering:
         with self._lock:
             self._sequence = sequence
             now = time.monotonic()
+            if self._ordered is not None:
+                previous, (self._chooser, why), self._ordered = self.point, self._ordered, None
+                self._put_in_force(previous, why, self._measure(now), commanded=True)
+                return
             if now - self._measured < min(MEASURE_EVERY_S, self._settings.dwell_s / MEASURES_A_DWELL):
                 return
             self._measured = now
@@ -126,20 +131,18 @@ class Steering:
         return True
 
     def obey(self, point: str) -> None:
-        """Take the point that a person has named, or choose again (``auto``).
+        """Take the point that a person has named, or choose again (``auto``), from the next spectrum on.
 
         Raises
         ------
         ConfigurationError
             When the bundle has no such point, or nothing to choose by; then nothing changes.
         """
+        chooser = self._chooser_for(point, time.monotonic())
+        self._classifier.check_operating_point(chooser.point)
         with self._lock:
-            now = time.monotonic()
-            chooser, previous = self._chooser_for(point, now), self.point
-            self._classifier.use_operating_point(chooser.point)
-            self._chooser = chooser
+            self._ordered = chooser, f"commanded: {point}"
             self.counters["commanded"] += 1
-            self._put_in_force(previous, f"commanded: {point}", self._measure(now), commanded=True)
 
     def _chooser_for(self, point: str, now: float) -> Chooser:
         if point != AUTO:

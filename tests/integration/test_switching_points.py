@@ -1,4 +1,4 @@
-"""A node that chooses its operating point, behind a link that becomes slow and recovers: real broker, gateway, board."""
+"""A node that chooses its operating point, behind a link that becomes slow and recovers; every process is real."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from specnet.placement import LinkFigures, Placement
 from specnet.profiles import LINK_PRESETS, LinkProfile, Quantiles
 from specnet.wire import Command, PointInForce, State, Topics, decode, encode
 
-N = 1500
+N = 1000
 GOOD_MS, SLOW_MS = 5.0, 2500.0
 TUNED_FOR = LinkFigures("test link", 50.0, 1e8, 100)
 TOPICS = Topics(SITE, DEVICE)
@@ -58,7 +58,7 @@ def node(folder: Path, bundle: Path, port: int, board: Board, **settings: object
         "device": DEVICE,
         "seed": 1,
         "operating_point": "auto",
-        "spectrometer.interval_s": 0.01,
+        "spectrometer.interval_s": 0.018,
         "spectrometer.integration_time_s": 0.001,
         "spectrometer.timeout_s": 30.0,
         "uplink.retry_s": 30.0,

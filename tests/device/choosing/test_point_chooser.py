@@ -65,9 +65,8 @@ def test_good_slow_gone_and_good_again(table: DecisionTable) -> None:
     node.run(500)
     assert node.points[:2] == ["slow-link", "local"]
     assert node.chooser.point == "chosen"
-    assert [sum(low < when <= high for when, _, _ in node.changes) for low, high in ((0, 60), (60, 150), (150, 300))] == [
-        0, 1, 1
-    ]  # fmt: skip
+    phases = ((0, 60), (60, 150), (150, 300))
+    assert [sum(low < when <= high for when, _, _ in node.changes) for low, high in phases] == [0, 1, 1]
     first, second = (why for _, _, why in node.changes[:2])
     assert first.startswith("round trips of ")
     assert first.endswith(" ms, at most 167 ms")
