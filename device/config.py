@@ -23,6 +23,8 @@ from typing import Any
 
 import msgspec
 
+from device.choosing.settings import AUTO, ChoosingSettings
+from device.choosing.table import deepest_split
 from device.spectrometers.settings import SpectrometerSettings
 from specnet.configuration import load_configuration
 from specnet.errors import ConfigurationError, WireError
@@ -105,7 +107,8 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         Segments 0..split run here; the number of the bundle's stages means all of them. None takes what tuning chose
         for the operating point, and 1 where the bundle was not tuned.
     operating_point
-        Exit policy out of the bundle; ``default`` is its own.
+        Out of the bundle, with its split and codec where `split` is None; ``default`` is the bundle's own, ``auto``
+        lets the node choose by what it measures.
     threads
         Threads of one segment call.
     stop_at_end
@@ -127,6 +130,7 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     broker: BrokerSettings = msgspec.field(default_factory=BrokerSettings)
     outbox: OutboxSettings = msgspec.field(default_factory=OutboxSettings)
     uplink: UplinkSettings = msgspec.field(default_factory=UplinkSettings)
+    choosing: ChoosingSettings = msgspec.field(default_factory=ChoosingSettings)
 
     def __post_init__(self) -> None:
         try:
@@ -135,10 +139,19 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             raise ConfigurationError(str(error)) from error
         _check("split", self.split or 0, 0, 63)
         _check("threads", self.threads, 1, 64)
+        if self.operating_point == AUTO and self.split is not None:
+            raise ConfigurationError(
+                f"operating_point = {AUTO!r} chooses the split too: leave out split, got {self.split}"
+            )
 
     def split_of(self, manifest: Manifest) -> int:
         """Where to split with a bundle."""
-        return usual_split(manifest, self.operating_point) if self.split is None else self.split
+        name = OWN_POINT if self.operating_point == AUTO else self.operating_point
+        return usual_split(manifest, name) if self.split is None else self.split
+
+    def deepest_of(self, manifest: Manifest) -> int | None:
+        """Last segment to make ready for the points of a bundle; None where the split is given."""
+        return deepest_split(manifest, self.choosing.max_model_bytes) if self.split is None else None
 
     @property
     def topics(self) -> Topics:

@@ -50,6 +50,11 @@ class Reporter:
         identity = {"device": self._device, "boot": self._boot, "bundle": self._bundle}
         self._writer.write({"type": "ready", **identity, **details})
 
+    def operating_point(self, sequence: int, **details: Any) -> None:
+        """Say that another operating point is in force from a spectrum on."""
+        identity = {"device": self._device, "boot": self._boot, "sequence": sequence}
+        self._writer.write({"type": "operating_point", **identity, **details})
+
     def rejected(self, sequence: int, reason: str) -> None:
         """Say that a spectrum cannot be judged."""
         self.counters["rejected"] += 1

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from numpy.typing import NDArray
 
 from device.acquisition import Acquisition
+from device.choosing.steering import Steering
 from device.classifier import LocalAnswer, LocalClassifier, Rejection
 from device.config import DeviceConfiguration
 from device.offloading import RequestMaker
@@ -26,6 +27,7 @@ from device.spectrometers.axis import resolve_axis
 from device.uplink import Uplink
 from specnet.bundle import Bundle, read_bundle
 from specnet.errors import CodecError, MessageTooLargeError
+from specnet.handover import codecs_in_use
 from specnet.wire import MAX_PAYLOAD_BYTES, Birth, Command
 
 logger = logging.getLogger(__name__)
@@ -67,9 +69,13 @@ class DeviceService:
         pixels = resolve_axis(settings, bundle.source_axis)
         self._split = configuration.split_of(bundle.manifest)
         self._classifier = LocalClassifier(
-            bundle, pixels, self._split, full_scale=settings.full_scale, threads=configuration.threads
+            bundle,
+            pixels,
+            self._split,
+            deepest=configuration.deepest_of(bundle.manifest),
+            full_scale=settings.full_scale,
+            threads=configuration.threads,
         )
-        self._classifier.use_operating_point(configuration.operating_point)
         spectrometer = create_spectrometer(settings, pixels.n_points)
         self._acquisition = Acquisition(
             spectrometer,
@@ -95,13 +101,14 @@ class DeviceService:
         max_bytes = min(MAX_PAYLOAD_BYTES, configuration.broker.max_payload_bytes)
         self._maker = RequestMaker(topics, boot, bundle, configuration.uplink.deadline_s, max_bytes)
         self._reporter = Reporter(topics.device, boot, bundle.bundle_id, manifest.classes, self._writer, self._obey)
-        splits = tuple(range(min(self._split + 1, manifest.n_stages)))
+        deepest = max(self._split, configuration.deepest_of(manifest) or 0)
+        splits = tuple(range(min(deepest + 1, manifest.n_stages)))
         birth = Birth(
             device=topics.device,
             boot=boot,
             bundles=(bundle.bundle_id,),
             splits=splits,
-            codecs=tuple(dict.fromkeys(manifest.codecs[str(split)] for split in splits)),
+            codecs=codecs_in_use(manifest, splits),
             spectrometer=f"{spectrometer.model} {spectrometer.serial_number}"[:MAX_TEXT],
             software=software_version(),
         )
@@ -117,6 +124,9 @@ class DeviceService:
         )
         if self._configuration.uplink.answers:
             self._reporter.announce = self._uplink.announce
+        self._steering = Steering(
+            configuration, self._classifier, self._maker, self._uplink, self._outbox, self._reporter.operating_point
+        )
 
     @property
     def records_lost(self) -> int:
@@ -133,7 +143,9 @@ class DeviceService:
         """
         pending = len(self._outbox)
         self._uplink.start()
-        self._reporter.ready(port=self._configuration.spectrometer.port, pending=pending)
+        self._reporter.ready(
+            port=self._configuration.spectrometer.port, pending=pending, operating_point=self._steering.point
+        )
         sequence = 0
         try:
             while count == 0 or sequence < count:
@@ -149,12 +161,15 @@ class DeviceService:
 
     def _judge(self, sequence: int, counts: NDArray[Any]) -> None:
         acquired = time.monotonic()
+        self._steering.before(sequence)
         answer = self._classifier.classify(counts)
+        self._steering.judged(answer)
         if isinstance(answer, Rejection):
             self._reporter.rejected(sequence, answer.reason)
         elif answer.confident:
             self._reporter.local(sequence, answer, acquired, [])
-            self._audit(sequence, answer, acquired)
+            if not self._steering.probe(sequence, counts, answer, acquired):
+                self._audit(sequence, answer, acquired)
         else:
             self._offload(sequence, answer, acquired)
 
@@ -179,7 +194,7 @@ class DeviceService:
 
     def _obey(self, command: Command) -> None:
         if command.operating_point is not None:
-            self._classifier.use_operating_point(command.operating_point)
+            self._steering.obey(command.operating_point)
         if command.audit_rate is not None:
             self._audit_rate = command.audit_rate
 
@@ -200,6 +215,7 @@ class DeviceService:
             not_offloaded=self._reporter.counters["not_offloaded"],
             spectrometer=dict(self._acquisition.counters),
             uplink=dict(self._uplink.counters),
+            choosing=dict(self._steering.counters),
         )
         self._outbox.close()
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
+from device.choosing.link_watch import LinkWatch
 from device.config import UplinkSettings
 from device.outbox import Outbox, PendingRequest
 from device.results import ResultChecker
@@ -55,6 +56,7 @@ class _Message:
     topic: str
     payload: bytes
     qos: int
+    key: tuple[int, int] | None = None
 
 
 class Uplink:
@@ -102,7 +104,9 @@ class Uplink:
         self._best_effort: deque[_Message] = deque()
         self._counters: Counter[str] = Counter()
         self._changed = threading.Condition()
-        self._renewed = self._wake = self._stopping = False
+        self._renewed = self._wake = self._stopping = self._restated = False
+        self._standing = ""
+        self.link = LinkWatch()
         offline = encode(State(device=topics.device, status="offline", boot=outbox.boot, reason="connection lost"))
         self._session = MqttSession(
             broker,
@@ -166,15 +170,22 @@ class Uplink:
         with self._changed:
             self._schedule.remove(key)
             self._at_hand.pop(key, None)
+        self.link.forgotten(key)
 
     def audit(self, key: tuple[int, int], label: int, topic: str, payload: bytes) -> None:
         """Send a sample whose result is only compared; it may be lost."""
         self._checker.expect_audit(key, label)
-        self._enqueue(_Message(topic, payload, 1))
+        self._enqueue(_Message(topic, payload, 1, key))
 
     def announce(self, answer: Answer) -> None:
         """Publish an answer for whoever wants to know; it may be lost."""
         self._enqueue(_Message(self._topics.answer, encode(answer), 1))
+
+    def stand(self, reason: str) -> None:
+        """Publish the state anew with these words, now or with the next connection."""
+        with self._changed:
+            self._standing, self._restated = reason, True
+            self._notify()
 
     def wait_until_empty(self, timeout: float, interrupted: Callable[[], bool]) -> bool:
         """Wait until no request is pending; False when time is up or `interrupted` says so."""
@@ -239,14 +250,16 @@ class Uplink:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._wake, pause)
-                stopping, renewed = self._stopping, self._renewed
-                self._renewed = self._wake = False
+                stopping, renewed, restated = self._stopping, self._renewed, self._restated
+                self._renewed = self._wake = self._restated = False
                 inbox, self._inbox = self._inbox, deque()
             try:
                 self._handle(inbox)
                 self._check_deadlines()
                 if renewed:
                     self._introduce()
+                elif restated:
+                    self._state()
                 pause = self._send()
             except Exception:
                 logger.exception("uplink: unexpected error; what was not finished is sent again")
@@ -258,11 +271,15 @@ class Uplink:
 
     def _introduce(self) -> None:
         """Say who is there, and send again what the old connection may have lost."""
-        state = State(device=self._topics.device, status="online", boot=self._outbox.boot)
-        self._session.publish(self._topics.state, encode(state), retain=True)
+        self.link.renewed()
+        self._state()
         self._session.publish(self._topics.birth, encode(self._birth), retain=True)
         with self._changed:
             self._schedule.connection_renewed()
+
+    def _state(self) -> None:
+        state = State(device=self._topics.device, status="online", boot=self._outbox.boot, reason=self._standing)
+        self._session.publish(self._topics.state, encode(state), retain=True)
 
     def _handle(self, inbox: deque[Incoming]) -> None:
         """Process what has come; all results in one transaction, because each would cost a flush to disk."""
@@ -287,6 +304,8 @@ class Uplink:
         request = self._outbox.get(key)
         verdict = self._checker.judge(result, request)
         self._count(verdict)
+        if verdict == "answered" or verdict.startswith("audit_"):
+            self.link.answered(key, time.monotonic())
         if verdict == "answered" and request is not None:
             self._outbox.finish(key)
             self._forget(key)
@@ -301,6 +320,7 @@ class Uplink:
             request = self._outbox.get(key)
             if request is not None:
                 self._count("overdue")
+                self.link.overdue(key)
                 self._listener.overdue(request)
 
     def _send(self) -> float:
@@ -340,6 +360,7 @@ class Uplink:
             self._give_up(key, f"too large for the broker: {error}")
             return True
         if sent:
+            self.link.sent(key, len(payload), now)
             with self._changed:
                 self._at_hand.pop(key, None)
                 self._counters["sent" if self._schedule.sent(key, now) else "sent_again"] += 1
@@ -364,4 +385,5 @@ class Uplink:
                 with self._changed:
                     self._best_effort.appendleft(message)
                 return False
+            self.link.sent(message.key, len(message.payload), time.monotonic(), audit=message.key is not None)
         return True

@@ -64,10 +64,13 @@ def test_every_command_and_option_exists(words, tmp_path):
 def test_the_device_configuration_is_valid(tmp_path):
     from device.config import load_device_configuration
 
-    (text,) = blocks("toml")
+    text, choosing = blocks("toml")
     path = tmp_path / "node.toml"
     path.write_text(text)
     assert load_device_configuration(path, environment={}).split == tomllib.loads(text)["split"]
+    names = "\n".join(line for line in text.split("[")[0].splitlines() if not line.startswith("split"))
+    path.write_text(f"{names}\n{choosing}")
+    assert load_device_configuration(path, environment={}).choosing.daily_joules == 500.0
 
 
 def test_linked_files_and_make_targets_exist():

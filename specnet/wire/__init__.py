@@ -15,6 +15,7 @@ from specnet.wire.messages import (
     encode,
 )
 from specnet.wire.offload import pack_request, unpack_request
+from specnet.wire.standing import PointInForce
 from specnet.wire.topics import OffloadTopic, Topics, parse_offload_topic, shared_offload_filter
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Message",
     "OffloadRequest",
     "OffloadTopic",
+    "PointInForce",
     "Provisional",
     "Result",
     "State",

@@ -145,6 +145,7 @@ def test_selftest_passes_with_everything_there(
     assert [check["name"] for check in document["checks"]] == [
         "bundle",
         "axis and split",
+        "operating points",
         "spectrometer",
         "broker",
         "state folder",
@@ -160,7 +161,7 @@ def test_selftest_names_everything_that_is_missing(
     assert main(["selftest", "--config", str(path)]) == 1
     table = capsys.readouterr().out
     words = [line.split()[0] for line in table.splitlines()]
-    assert words == ["ok", "ok", "FAILED", "FAILED", "FAILED"]
+    assert words == ["ok", "ok", "ok", "FAILED", "FAILED", "FAILED"]
     assert "/dev/no-such-port" in table
     assert "127.0.0.1:1" in table
 
