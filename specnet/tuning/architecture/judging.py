@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from specnet.datasets import Holdout, SpectraDataset, SpectraFile
-from specnet.errors import ConfigurationError
+from specnet.errors import ConfigurationError, ModelError
 from specnet.export.latency import cumulative_us
 from specnet.nn import PRESETS, SpecNet
 from specnet.training.building import build_network
@@ -167,6 +167,10 @@ def build(task: Task, architecture: Architecture) -> SpecNet:
     torch.manual_seed(config.seed)
     network = build_network(config, task.n_points, len(task.classes), task.linear)
     assert isinstance(network, SpecNet)
+    if network.config.n_stages != architecture.n_stages:  # presets follow the axis by leaving stages out
+        raise ModelError(
+            f"{task.n_points} points bear {network.config.n_stages} stages, the shape has {architecture.n_stages}"
+        )
     return network
 
 
