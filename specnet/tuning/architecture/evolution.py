@@ -14,8 +14,9 @@ import numpy as np
 from specnet.errors import ConfigurationError
 from specnet.tuning.architecture.space import Architecture, SearchSpace
 
-DRAWS = 1000
+DRAWS = 400
 """Draws in a row, all over the limit or judged before, after which a space is taken to be exhausted."""
+EXHAUSTED = "no shape within the limit is left"
 
 Judge = Callable[[Architecture], float]
 Feasible = Callable[[Architecture], bool]
@@ -32,7 +33,8 @@ class Breeding:
     parents
         The best of all shapes so far that the next generation comes from.
     crossed
-        Share of a generation that has two parents; the others have one and are mutated.
+        Share of a generation that has two parents; the others have one and are mutated, and so are children of two
+        that have been judged before.
     rate
         Probability that mutation draws a choice anew.
     """
@@ -162,7 +164,8 @@ def evolve(
                 return pool.random()
             return pool.child(parents, breeding, crossed=index < round(breeding.crossed * size))
 
-        _judge_generation(found, size, child, judge, stop, report)
+        if not _judge_generation(found, size, child, judge, stop, report):
+            found.why = found.why or EXHAUSTED
     found.why = found.why or f"{shapes} shapes judged"
     return found
 
@@ -180,7 +183,8 @@ def random_search(
     """Judge random shapes, every one once: what evolution has to beat. Parameters and errors as for `evolve`."""
     found = Ancestry()
     pool = _Pool(space, feasible, np.random.default_rng(seed), found)
-    _judge_generation(found, shapes, lambda index: pool.random(), judge, stop, report)
+    if _judge_generation(found, shapes, lambda index: pool.random(), judge, stop, report) < shapes:
+        found.why = found.why or EXHAUSTED
     found.why = found.why or f"{shapes} shapes judged"
     return found
 
@@ -192,13 +196,13 @@ def _judge_generation(
     judge: Judge,
     stop: Callable[[], str],
     report: Report,
-) -> None:
+) -> int:
+    """Judge at most `size` new shapes; give how many there were."""
     nats: list[float] = []
     for index in range(size):
         found.why = stop()
         drawn = None if found.why else draw(index)
         if drawn is None:
-            found.why = found.why or "no shape within the limit is left"
             break
         score = judge(drawn)
         nats.append(math.inf if math.isnan(score) else score)
@@ -207,6 +211,7 @@ def _judge_generation(
     if nats:
         number, median = len(found.generations), float(np.median(nats))
         found.generations.append(Generation(number, len(found.scored), found.ranked[0], median))
+    return len(nats)
 
 
 class _Pool:
@@ -230,13 +235,12 @@ class _Pool:
 
     def child(self, parents: list[Architecture], breeding: Breeding, *, crossed: bool) -> Architecture | None:
         """Draw from the neighbourhood of the parents; where that is exhausted, from the whole space."""
-        for _ in range(DRAWS // 10):
-            mother = parents[int(self.rng.integers(len(parents)))]
+        for _ in range(DRAWS):
+            drawn = parents[int(self.rng.integers(len(parents)))]
             if crossed:
-                father = parents[int(self.rng.integers(len(parents)))]
-                drawn = self.space.cross(mother, father, self.rng)
-            else:
-                drawn = self.space.mutate(mother, self.rng, breeding.rate)
+                drawn = self.space.cross(drawn, parents[int(self.rng.integers(len(parents)))], self.rng)
+            if not crossed or drawn in self.given:  # parents that are alike have children that are known
+                drawn = self.space.mutate(drawn, self.rng, breeding.rate)
             if self._take(drawn):
                 return drawn
         return self.random()

@@ -109,7 +109,7 @@ class SupernetSearch:
 
         def after(epoch: int, values: dict[str, float]) -> None:
             self.ledger.write()
-            loss = sum(value for name, value in values.items() if name != "active_share")
+            loss = values[self.task.config.losses[0]]
             self.report(Status(0, 0, 0, None, f"supernet: epoch {epoch} of {epochs}, loss {loss:.3f}"))
             if epoch < epochs and self.stop():
                 raise _OutOfTimeError
@@ -158,7 +158,9 @@ class SupernetSearch:
         if record is None or (limit.us is not None and record.us is None):
             cost = measure(build(self.task, architecture), self.task)
             record = replace(record or Record(cost.macs), us=cost.us)
-            self.ledger.records[architecture] = record  # written with the next judgement
+            self.ledger.records[architecture] = record
+            if record.us is not None:  # no second measurement would say the same
+                self.ledger.write()
         return limit.allows(Cost(record.macs, record.us))
 
     def nats(self, architecture: Architecture) -> float:
