@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,13 @@ from specnet.tuning.architecture.searches import COMPLETE, Candidate, Found
 WIDTH, HEIGHT = 14.0, 4.6
 
 
-def pareto_front(candidates: list[Candidate]) -> list[Candidate]:
-    """Shapes that no other one beats in nats at the same MACs or fewer, by MACs; of those with nats."""
-    judged = [(one.nats, one) for one in candidates if one.nats is not None]
+def pareto_front(candidates: list[Candidate], loss: Callable[[Candidate], float]) -> list[Candidate]:
+    """Shapes with less loss than any other of the same MACs or fewer, by MACs."""
     front: list[Candidate] = []
     best = float("inf")
-    for nats, one in sorted(judged, key=lambda pair: (pair[1].macs, pair[0])):
-        if nats < best:
-            best = nats
+    for one in sorted(candidates, key=lambda one: (one.macs, loss(one))):
+        if loss(one) < best:
+            best = loss(one)
             front.append(one)
     return front
 
@@ -40,18 +40,17 @@ def draw_search(found: Found, limit: CostLimit, path: Path) -> Path:
     """
     figure = style.new_figure(WIDTH, HEIGHT)
     likelihood, accuracy, progress = figure.subplots(1, 3)
-    whole = found.ranked
-    front = pareto_front(whole)
-    for axes, name, factor in ((likelihood, "nats", 1.0), (accuracy, "accuracy", 100.0)):
-        _scatter(axes, found, name, factor)
+    for axes, shown, sign in ((likelihood, _nats, 1.0), (accuracy, _percent, -1.0)):
+        front = pareto_front(found.ranked, lambda one, shown=shown, sign=sign: sign * shown(one))  # type: ignore[misc]
+        _scatter(axes, found, shown)
         axes.plot(
             [one.macs for one in front],
-            [factor * getattr(one, name) for one in front],
+            [shown(one) for one in front],
             color=style.BLACK,
             linewidth=1.0,
             marker="o",
             markerfacecolor="none",
-            label="front by nats",
+            label="front",
         )
         if limit.macs is not None:
             axes.axvline(limit.macs, color=style.GREY, linestyle=":", linewidth=1.0, label="limit")
@@ -65,19 +64,29 @@ def draw_search(found: Found, limit: CostLimit, path: Path) -> Path:
     return style.save(figure, path)
 
 
-def _scatter(axes: Axes, found: Found, name: str, factor: float) -> None:
+def _scatter(axes: Axes, found: Found, value: Callable[[Candidate], float]) -> None:
     kinds = (("trained to the end", True, "o", style.BLUE), ("broken off", False, "x", style.GREY))
     for label, whole, marker, colour in kinds:
         shown = [one for one in found.candidates if (one.state == COMPLETE) == whole and one.nats is not None]
         axes.plot(
             [one.macs for one in shown],
-            [factor * getattr(one, name) for one in shown],
+            [value(one) for one in shown],
             color=colour,
             marker=marker,
             markersize=4.5,
             linestyle="none",
             label=label,
         )
+
+
+def _nats(candidate: Candidate) -> float:
+    assert candidate.nats is not None
+    return candidate.nats
+
+
+def _percent(candidate: Candidate) -> float:
+    assert candidate.accuracy is not None
+    return 100.0 * candidate.accuracy
 
 
 def _draw_progress(axes: Axes, found: Found) -> None:

@@ -38,7 +38,7 @@ def read_space(path: Path, usual: SearchSpace) -> SearchSpace:
     for name, choices in document.items():
         _check(path, name, choices)
     if "widths" not in document and "stages" in document:
-        document["widths"] = usual.widths[: max(document["stages"])]
+        document["widths"] = usual.widths[: max(document["stages"], default=0)]
     return replace(usual, **document)
 
 
@@ -47,7 +47,7 @@ def _check(path: Path, name: str, choices: object) -> None:
         fine = isinstance(choices, list) and all(isinstance(one, list) and one and _counts(one, 1) for one in choices)
         expected = "a list of whole numbers for every stage"
     elif name == "blocks":
-        fine = isinstance(choices, list) and all(one in BLOCKS for one in choices)
+        fine = isinstance(choices, list) and all(one in list(BLOCKS) for one in choices)
         expected = f"a list of {', '.join(BLOCKS)}"
     else:
         fine = _counts(choices, 0 if name == "units" else 1)
