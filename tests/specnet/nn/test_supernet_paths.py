@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,9 +31,9 @@ WIDEST = NetworkConfig(
 BINS = (4, 8, 13)
 
 
-def widest(**changes: object) -> list[NetworkConfig]:
+def widest(blocks: Sequence[str] = tuple(BLOCKS), **changes: Any) -> list[NetworkConfig]:
     """The widest network for every block and number of bins."""
-    return [replace(WIDEST, block=block, head_bins=bins, **changes) for block in BLOCKS for bins in BINS]
+    return [replace(WIDEST, block=block, head_bins=bins, **changes) for block in blocks for bins in BINS]
 
 
 def path(rng: np.random.Generator, largest: NetworkConfig) -> NetworkConfig:
@@ -48,9 +50,9 @@ def path(rng: np.random.Generator, largest: NetworkConfig) -> NetworkConfig:
     )
 
 
-def random_supernet(**changes: object) -> SuperNet:
+def random_supernet(blocks: Sequence[str] = tuple(BLOCKS), **changes: Any) -> SuperNet:
     """Random weights and batch-norm statistics, so that nothing is equal by chance."""
-    supernet, generator = SuperNet(widest(**changes)), torch.Generator().manual_seed(7)
+    supernet, generator = SuperNet(widest(blocks, **changes)), torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, tensor in supernet.state_dict().items():
             if "running_var" in name:
@@ -65,9 +67,9 @@ def random_supernet(**changes: object) -> SuperNet:
 @pytest.mark.parametrize("head", ["binned", "full", "pooled"])
 @pytest.mark.parametrize("block", list(BLOCKS))
 def test_an_extracted_path_says_what_the_path_says(block: str, head: str) -> None:
-    supernet, rng, spectra = random_supernet(head=head), np.random.default_rng(0), random_spectra(4, POINTS)
+    supernet, rng, spectra = random_supernet([block], head=head), np.random.default_rng(0), random_spectra(4, POINTS)
     seen = set()
-    for trial in range(20):
+    for trial in range(6):
         config = path(rng, replace(WIDEST, block=block, head=head, head_bins=BINS[trial % 3]))
         supernet.set_path(config)
         network = supernet.extract()
@@ -91,16 +93,16 @@ def test_an_extracted_path_says_what_the_path_says(block: str, head: str) -> Non
         assert supernet.static_macs() == network.static_macs()
         assert supernet.fixed_macs() == network.fixed_macs()
         assert supernet.unit_macs() == network.unit_macs()
-    assert len(seen) > 30
+    assert len(seen) > 10
 
 
 @pytest.mark.parametrize("block", list(BLOCKS))
 def test_gradients_reach_exactly_the_slices_of_the_path(block: str) -> None:
-    supernet, rng, spectra = random_supernet(), np.random.default_rng(1), random_spectra(8, POINTS)
+    rng, spectra = np.random.default_rng(1), random_spectra(8, POINTS)
     labels = torch.arange(8) % CLASSES
-    for _ in range(5):
+    for _ in range(2):
         config = path(rng, replace(WIDEST, block=block, head_bins=8, dropout=0.0))
-        supernet = random_supernet(dropout=0.0).train()
+        supernet = random_supernet([block], dropout=0.0).train()
         supernet.set_path(config)
         network = supernet.extract().train()
         for model in (supernet, network):
