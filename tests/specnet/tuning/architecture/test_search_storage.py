@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +63,20 @@ def test_a_line_that_was_not_finished_is_dropped(task: Task, space: SearchSpace,
         file.write(b'{"op_code":4,"worker_id":"a-1","stu')
     assert search(task, space, place, trials=3).candidates[:2] == first.candidates
     assert search(task, space, place, trials=3).candidates[:2] == first.candidates
+
+
+def test_a_lock_that_a_killed_process_left_is_broken(
+    task: Task, space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Place(Path())  # whose journal is named relative to the working folder
+    open_study(place, identity_of(task, space, "tpe", EPOCHS))
+    monkeypatch.setattr(storage, "LOCK_S", 3)
+    holder = "import sys; from specnet.tuning.architecture.storage import lock_of; lock_of(sys.argv[1]).acquire()"
+    subprocess.run([sys.executable, "-c", holder, JOURNAL], check=True)
+    assert len(list(tmp_path.iterdir())) == 2
+    open_study(place, identity_of(task, space, "tpe", EPOCHS))
+    assert [path.name for path in tmp_path.iterdir()] == [JOURNAL]
 
 
 @pytest.mark.parametrize("content", [b"notes without an end", b"notes\n" * 4, b"\0" * 100])
