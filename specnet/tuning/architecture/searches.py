@@ -211,5 +211,17 @@ def _random(
     return search_trials("random", task, space, budget, place=place, report=report)
 
 
-SEARCHES: dict[str, Kind] = {"tpe": Kind(_tpe, shared=True), "random": Kind(_random, shared=True)}
+def _supernet(
+    task: Task, space: SearchSpace, budget: Budget, *, place: Place, report: Report = lambda status: None
+) -> Found:
+    from specnet.tuning.architecture.supernet_search import search_supernet
+
+    return search_supernet(task, space, budget, place=place, report=report)
+
+
+SEARCHES: dict[str, Kind] = {
+    "tpe": Kind(_tpe, shared=True),
+    "random": Kind(_random, shared=True),
+    "supernet": Kind(_supernet, shared=False),
+}
 """All there are; modules are imported when one is used, because Optuna is an extra."""
