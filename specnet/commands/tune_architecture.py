@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="FOLDER", help="of the results; the same one goes on where it was"
     )
     search = parser.add_argument_group("search")
-    search.add_argument("--search", default="tpe", metavar="NAME", help="tpe, random (default: tpe)")
+    search.add_argument("--search", default="tpe", metavar="NAME", help="tpe, random or supernet (default: tpe)")
     search.add_argument(
         "--trials", type=int, metavar="N", help=f"shapes to judge in all (default: {TRIALS}; any number with --minutes)"
     )
