@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 HELP = "search for a network's shape: stages and units (where exits stand), widths, block, stem and heads"
 EXAMPLE = "specnet tune architecture minerals.h5 --out shapes --trials 40 --max-macs 1e6"
-TRIALS = 40
+TRIALS = {"tpe": 40, "random": 40, "supernet": 200}
+"""Shapes that are judged by default: with a supernet one costs a fraction of a second."""
 SHOWN = 5
 HELPER_S = 60.0
 """For a process that helps to see that the search is over."""
@@ -36,9 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, required=True, metavar="FOLDER", help="of the results; the same one goes on where it was"
     )
     search = parser.add_argument_group("search")
-    search.add_argument("--search", default="tpe", metavar="NAME", help="tpe, random or supernet (default: tpe)")
+    search.add_argument("--search", default="tpe", metavar="NAME", help="tpe, random, supernet (default: tpe)")
     search.add_argument(
-        "--trials", type=int, metavar="N", help=f"shapes to judge in all (default: {TRIALS}; any number with --minutes)"
+        "--trials",
+        type=int,
+        metavar="N",
+        help=f"shapes to judge in all (default: {TRIALS['tpe']}, with a supernet {TRIALS['supernet']}; any number with "
+        "--minutes)",
     )
     search.add_argument("--minutes", type=float, metavar="M", help="end after so long, whatever has been judged")
     search.add_argument("--workers", type=int, default=1, metavar="N", help="processes on this machine (default: 1)")
@@ -49,7 +54,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     search.add_argument("--study", metavar="NAME", help="name within the storage (default: architecture)")
     search.add_argument(
-        "--epochs", type=int, metavar="N", help="of a trial (default: a quarter of a training, 6 at least)"
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="of a trial (default: a quarter of a training, 6 at least), or of the "
+        "supernet (default: a training's, or what --minutes allow)",
     )
     search.add_argument("--space", type=Path, metavar="FILE", help="JSON with choices that replace the usual ones")
     limit = parser.add_argument_group("limit")
@@ -102,8 +111,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         with _helpers(args, task, budget), _shown_progress(budget) as report:
             found = kind.run(task, space, budget, place=place, report=report)
     except KeyboardInterrupt:
-        if kind.shared:
-            note("interrupted; what was judged is kept, and the same command goes on from there")
+        note("interrupted; what was judged is kept, and the same command goes on from there")
         raise
     return {} if args.helper else _written(args, task, found)
 
@@ -144,7 +152,7 @@ def _budget(args: argparse.Namespace) -> Budget:
     for name in ("trials", "minutes", "epochs"):
         if (value := getattr(args, name)) is not None and not value > 0:
             raise ConfigurationError(f"--{name} is {value}, expected more than 0")
-    trials = TRIALS if args.trials is None and args.minutes is None else args.trials
+    trials = TRIALS[args.search] if args.trials is None and args.minutes is None else args.trials
     seconds = None if args.minutes is None else 60.0 * args.minutes
     return Budget(trials=trials, seconds=seconds, epochs=args.epochs or 0)
 

@@ -179,7 +179,7 @@ class Kind:
     run
         The search.
     shared
-        Whether several processes can work on one, and an interrupted one is continued.
+        Whether several processes can work on one.
     """
 
     run: Search

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import torch
 
@@ -90,7 +90,7 @@ class SupernetSearch:
         report: Report = lambda status: None,
     ) -> None:
         self.task, self.space, self.budget, self.place, self.report = task, space, budget, place, report
-        identity = {"data_sha256": task.data_sha256, "recipe": task.config.to_dict(), "space": asdict(space)}
+        identity = {"data_sha256": task.data_sha256, "recipe": task.config.to_dict(), "space": space.to_dict()}
         self.ledger = Ledger(place.folder / LEDGER_FILE, identity)
         self.supernet: SinglePathNet = build_supernet(task, space)
         self._begin = time.monotonic()

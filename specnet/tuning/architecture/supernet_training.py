@@ -28,7 +28,15 @@ NORM_SPECTRA = 512
 
 @dataclass(frozen=True)
 class Shapes:
-    """Networks of a space on the axis and with the classes of a task."""
+    """Networks of a space on the axis and with the classes of a task.
+
+    Parameters
+    ----------
+    space
+        What may be chosen.
+    base
+        Gives what all networks have in common.
+    """
 
     space: SearchSpace
     base: NetworkConfig

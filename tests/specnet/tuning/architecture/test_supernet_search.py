@@ -13,7 +13,8 @@ import pytest
 import support_supernet
 from safetensors.numpy import load_file
 from support_cli import call
-from support_supernet import BUDGET, SPACE, WAITING, search, task_of
+from support_search import SPACE, read, write_space
+from support_supernet import BUDGET, WAITING, search
 
 from specnet.errors import ConfigurationError, ModelError
 from specnet.tuning.architecture.judging import CostLimit, Task, build
@@ -30,11 +31,6 @@ from specnet.tuning.architecture.supernet_search import (
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parents[4]
-
-
-@pytest.fixture(scope="module")
-def task(one_thread: None, spectra_file: Path) -> Task:
-    return task_of(spectra_file)
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +58,9 @@ def test_it_finds_shapes_of_the_space_and_their_cost(task: Task, whole: tuple[Pa
 
 @pytest.mark.parametrize("wait_at", [1, 6])
 def test_killed_while_training_or_judging_it_goes_on_as_if_nothing_had_been(
-    task: Task, spectra_file: Path, whole: tuple[Path, Found], tmp_path: Path, wait_at: int
+    task: Task, hard_file: Path, whole: tuple[Path, Found], tmp_path: Path, wait_at: int
 ) -> None:
-    program = [sys.executable, support_supernet.__file__, str(spectra_file), str(tmp_path), str(wait_at)]
+    program = [sys.executable, support_supernet.__file__, str(hard_file), str(tmp_path), str(wait_at)]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True, cwd=ROOT) as child:
         assert child.stdout is not None
         assert child.stdout.readline().strip() == WAITING
@@ -87,7 +83,7 @@ def test_killed_while_training_or_judging_it_goes_on_as_if_nothing_had_been(
     assert found.seconds > kept["seconds"]
 
 
-def test_trained_once_it_serves_another_limit(spectra_file: Path, whole: tuple[Path, Found], tmp_path: Path) -> None:
+def test_trained_once_it_serves_another_limit(hard_file: Path, whole: tuple[Path, Found], tmp_path: Path) -> None:
     folder, found = whole
     for name in (LEDGER_FILE, CHECKPOINT_FILE):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
@@ -98,7 +94,7 @@ def test_trained_once_it_serves_another_limit(spectra_file: Path, whole: tuple[P
         if status.finished == 0:
             epochs.append(status.text)
 
-    limited = task_of(spectra_file, CostLimit(macs=most))
+    limited = read(hard_file, CostLimit(macs=most))
     again = search_supernet(limited, SPACE, BUDGET, place=Place(tmp_path), report=report)
     assert not epochs
     assert max(candidate.macs for candidate in again.candidates) <= most
@@ -109,11 +105,11 @@ def test_trained_once_it_serves_another_limit(spectra_file: Path, whole: tuple[P
     assert all(known.get(c.architecture, c.nats) == c.nats for c in again.candidates)
 
 
-def test_microseconds_are_measured_once_and_kept(spectra_file: Path, whole: tuple[Path, Found], tmp_path: Path) -> None:
+def test_microseconds_are_measured_once_and_kept(hard_file: Path, whole: tuple[Path, Found], tmp_path: Path) -> None:
     folder, _ = whole
     for name in (LEDGER_FILE, CHECKPOINT_FILE):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
-    timed = task_of(spectra_file, CostLimit(us=1e9))
+    timed = read(hard_file, CostLimit(us=1e9))
     budget = Budget(trials=4, epochs=BUDGET.epochs)
     first = search_supernet(timed, SPACE, budget, place=Place(tmp_path))
     again = search_supernet(timed, SPACE, budget, place=Place(tmp_path))
@@ -146,7 +142,7 @@ def test_a_folder_of_another_search_is_refused_with_both_values(task: Task, whol
     place = Place(whole[0])
     with pytest.raises(ModelError, match=r"space.units was \[0, 1, 2\], is now \[0, 1\]"):
         search_supernet(task, replace(SPACE, units=(0, 1)), BUDGET, place=place)
-    with pytest.raises(ModelError, match=r"recipe.seed was 3, is now 4"):
+    with pytest.raises(ModelError, match=r"recipe.seed was 5, is now 4"):
         search_supernet(replace(task, config=replace(task.config, seed=4)), SPACE, BUDGET, place=place)
     with pytest.raises(ModelError, match=r"data_sha256 was [0-9a-f]{64}, is now 00"):
         search_supernet(replace(task, data_sha256="00"), SPACE, BUDGET, place=place)
@@ -165,14 +161,22 @@ def test_damaged_and_foreign_ledgers_are_refused(tmp_path: Path) -> None:
             Ledger(path, {})
 
 
-def test_the_command_writes_the_shape_that_it_found(spectra_file: Path, tmp_path: Path) -> None:
-    space = tmp_path / "space.json"
-    space.write_text(json.dumps({"stages": [1, 2], "widths": [[4, 6], [6, 8]], "units": [0, 1]}))
-    words = ["tune", "architecture", spectra_file, "--out", tmp_path / "out", "--search", "supernet", "--space", space]
+def test_the_command_writes_the_shape_that_it_found(hard_file: Path, tmp_path: Path) -> None:
+    space = write_space(tmp_path / "space.json")
+    words = ["tune", "architecture", hard_file, "--out", tmp_path / "out", "--search", "supernet", "--space", space]
     words += ["--epochs", 1, "--trials", 6, "--preprocessing", "snv", "--json"]
     called = call(*words)
     assert called.code == 0, called.err
     assert called.document["trials"] == 6
     found = read_architecture(tmp_path / "out" / "architecture.json")
     assert found.to_dict() == called.document["shape"]
-    assert set(found.widths) <= {4, 6, 8}
+    assert found in SPACE
+    before = (tmp_path / "out" / CHECKPOINT_FILE).stat().st_mtime_ns
+    again = call(*words, "--max-macs", called.document["macs"])
+    assert again.code == 0, again.err
+    assert again.document["macs"] <= called.document["macs"]
+    assert (tmp_path / "out" / CHECKPOINT_FILE).stat().st_mtime_ns == before
+    for option in (("--workers", 2), ("--storage", "sqlite:///other.db")):
+        refused = call(*words, *option)
+        assert refused.code == 2
+        assert f"--search supernet runs in one process, expected no {option[0]}" in refused.err
