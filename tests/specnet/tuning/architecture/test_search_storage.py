@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from support_search import EPOCHS, search
 from specnet.errors import ConfigurationError
 from specnet.tuning.architecture import storage
 from specnet.tuning.architecture.judging import CostLimit, Task
-from specnet.tuning.architecture.searches import Place
+from specnet.tuning.architecture.searches import Budget, Place, Status
 from specnet.tuning.architecture.space import SearchSpace
 from specnet.tuning.architecture.storage import JOURNAL, identity_of, open_study
+from specnet.tuning.architecture.trials import search_trials
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,6 +31,18 @@ def test_a_database_does_as_well_as_a_journal(task: Task, space: SearchSpace, tm
     assert not (tmp_path / JOURNAL).exists()
     other = Place(tmp_path, database, study="other")
     assert len(search(task, replace(space, stages=(2,), widths=space.widths[:2]), other, trials=1).candidates) == 1
+
+
+def test_a_database_that_goes_away_is_told(task: Task, space: SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "studies.db"
+    place = Place(tmp_path, f"sqlite:///{path}")
+
+    def drop(status: Status) -> None:
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("DROP TABLE trial_values")
+
+    with pytest.raises(ConfigurationError, match=r"failed in the middle of the search: .*; what was judged is kept"):
+        search_trials("tpe", task, space, Budget(trials=3, epochs=EPOCHS), place=place, report=drop)
 
 
 def test_a_journal_may_be_elsewhere(task: Task, space: SearchSpace, tmp_path: Path) -> None:
