@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,12 @@ def judge_network(
     logits = all_logits(network, spectra)
     if additive:
         logits[1:] += logits[0]
-    tempered = [log_softmax(each / np.float32(fit_temperature(each, labels))) for each in logits]
+    return judge_logits(logits, labels, [fit_temperature(each, labels) for each in logits])
+
+
+def judge_logits(logits: NDArray[np.float32], labels: NDArray[np.int64], temperatures: Sequence[float]) -> Judged:
+    """Judge the mean log-probability of all exits, from logits ``(E, n, C)``, labels ``(n,)`` and E temperatures."""
+    tempered = [log_softmax(each / np.float32(one)) for each, one in zip(logits, temperatures, strict=True)]
     mean = log_softmax(np.mean(tempered, axis=0))
     return Judged(negative_log_likelihood(mean, labels), float(np.mean(mean.argmax(axis=1) == labels)))
 

@@ -15,6 +15,10 @@ STUDY = "architecture"
 COMPLETE, PRUNED = "complete", "pruned"
 
 
+class NothingFoundError(ModelError):
+    """A search ended before it had a shape to show."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """What ends a search: whatever is used up first.
@@ -126,11 +130,11 @@ class Found:
 
         Raises
         ------
-        ModelError
+        NothingFoundError
             When none was trained to the end.
         """
         if not self.ranked:
-            raise ModelError(
+            raise NothingFoundError(
                 f"no shape was trained to the end ({self.why}; {self.infeasible} draws over the limit): "
                 "a search needs more time, a wider limit or another space"
             )

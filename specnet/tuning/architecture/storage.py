@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from specnet.errors import ConfigurationError
 from specnet.tuning.architecture.judging import Task
@@ -86,16 +86,21 @@ def _difference(ours: object, theirs: object) -> tuple[str, str]:
 def _storage(place: Place) -> BaseStorage:
     if place.storage is not None and "://" in place.storage:
         return _database(place.storage)
-    path = place.folder / JOURNAL if place.storage is None else Path(place.storage)
+    path = (place.folder / JOURNAL if place.storage is None else Path(place.storage)).absolute()
     size = path.stat().st_size if path.exists() else 0
     if size > MAX_JOURNAL_BYTES:
         raise ConfigurationError(f"journal {path} has {size} bytes, at most {MAX_JOURNAL_BYTES} are read")
-    lock = JournalFileSymlinkLock(str(path), grace_period=LOCK_S)
+    lock = lock_of(path)
     _drop_torn_line(path, lock)
     return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
-def _drop_torn_line(path: Path, lock: JournalFileSymlinkLock) -> None:
+def lock_of(path: Path | str) -> JournalFileOpenLock:
+    """Lock of a journal: a file beside it, so that it holds between machines."""
+    return JournalFileOpenLock(str(path), grace_period=LOCK_S)
+
+
+def _drop_torn_line(path: Path, lock: JournalFileOpenLock) -> None:
     """Cut off a last line that was not written to its end: what is appended to it could not be read again."""
     if not path.exists() or not path.stat().st_size:
         return

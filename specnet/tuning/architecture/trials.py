@@ -13,11 +13,12 @@ from contextlib import suppress
 from dataclasses import replace
 
 from optuna import Study, TrialPruned
-from optuna.exceptions import UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.pruners import MedianPruner
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
-from specnet.errors import ModelError
+from specnet.errors import ConfigurationError, ModelError
 from specnet.nn import SpecNet
 from specnet.training.config import TrainConfig
 from specnet.training.likelihood import Judged
@@ -69,7 +70,7 @@ def search_trials(
     Raises
     ------
     ConfigurationError
-        When the storage cannot be used, or its study is of other data, another recipe, space or limit.
+        When the storage cannot be used or fails, or its study is of other data, another recipe, space or limit.
     ModelError
         When the space has shapes that the axis does not bear.
     """
@@ -77,7 +78,11 @@ def search_trials(
     study = open_study(place, identity_of(task, space, name, epochs))
     study.sampler = NumberedSampler(name, task.config.seed)
     study.pruner = MedianPruner(n_startup_trials=WHOLE_TRIALS, n_warmup_steps=first_report(epochs))
-    return _Worker(study, task, space, budget, epochs, report).run()
+    try:
+        return _Worker(study, task, space, budget, epochs, report).run()
+    except (StorageInternalError, SQLAlchemyError) as error:
+        what = f"the storage failed in the middle of the search: {str(error).splitlines()[0]}"
+        raise ConfigurationError(f"{what}; what was judged is kept, and the same command goes on from there") from error
 
 
 def trial_epochs(config: TrainConfig, asked: int) -> int:

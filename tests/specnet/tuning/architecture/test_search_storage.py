@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +15,10 @@ from support_search import EPOCHS, search
 from specnet.errors import ConfigurationError
 from specnet.tuning.architecture import storage
 from specnet.tuning.architecture.judging import CostLimit, Task
-from specnet.tuning.architecture.searches import Place
+from specnet.tuning.architecture.searches import Budget, Place, Status
 from specnet.tuning.architecture.space import SearchSpace
 from specnet.tuning.architecture.storage import JOURNAL, identity_of, open_study
+from specnet.tuning.architecture.trials import search_trials
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -26,6 +31,18 @@ def test_a_database_does_as_well_as_a_journal(task: Task, space: SearchSpace, tm
     assert not (tmp_path / JOURNAL).exists()
     other = Place(tmp_path, database, study="other")
     assert len(search(task, replace(space, stages=(2,), widths=space.widths[:2]), other, trials=1).candidates) == 1
+
+
+def test_a_database_that_goes_away_is_told(task: Task, space: SearchSpace, tmp_path: Path) -> None:
+    path = tmp_path / "studies.db"
+    place = Place(tmp_path, f"sqlite:///{path}")
+
+    def drop(status: Status) -> None:
+        with closing(sqlite3.connect(path)) as database, database:
+            database.execute("DROP TABLE trial_values")
+
+    with pytest.raises(ConfigurationError, match=r"failed in the middle of the search: .*; what was judged is kept"):
+        search_trials("tpe", task, space, Budget(trials=3, epochs=EPOCHS), place=place, report=drop)
 
 
 def test_a_journal_may_be_elsewhere(task: Task, space: SearchSpace, tmp_path: Path) -> None:
@@ -61,6 +78,20 @@ def test_a_line_that_was_not_finished_is_dropped(task: Task, space: SearchSpace,
         file.write(b'{"op_code":4,"worker_id":"a-1","stu')
     assert search(task, space, place, trials=3).candidates[:2] == first.candidates
     assert search(task, space, place, trials=3).candidates[:2] == first.candidates
+
+
+def test_a_lock_that_a_killed_process_left_is_broken(
+    task: Task, space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = Place(Path())  # whose journal is named relative to the working folder
+    open_study(place, identity_of(task, space, "tpe", EPOCHS))
+    monkeypatch.setattr(storage, "LOCK_S", 3)
+    holder = "import sys; from specnet.tuning.architecture.storage import lock_of; lock_of(sys.argv[1]).acquire()"
+    subprocess.run([sys.executable, "-c", holder, JOURNAL], check=True)
+    assert len(list(tmp_path.iterdir())) == 2
+    open_study(place, identity_of(task, space, "tpe", EPOCHS))
+    assert [path.name for path in tmp_path.iterdir()] == [JOURNAL]
 
 
 @pytest.mark.parametrize("content", [b"notes without an end", b"notes\n" * 4, b"\0" * 100])
