@@ -67,6 +67,8 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         Without a result after this many seconds the device's own answer is given out as provisional.
     audit_rate
         Share of confident local answers that the gateway checks, 0 to 1.
+    answers
+        Whether every answer is published for whoever wants to know; it takes some 170 bytes, more than most requests.
     drain_s
         How long to wait for results at the end, in seconds.
     """
@@ -76,6 +78,7 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     retry_max_s: float = 10.0
     deadline_s: float = 2.0
     audit_rate: float = 0.0
+    answers: bool = True
     drain_s: float = 30.0
 
     def __post_init__(self) -> None:

@@ -115,7 +115,8 @@ class DeviceService:
             self._reporter,
             random.Random(self._generator.random()),
         )
-        self._reporter.announce = self._uplink.announce
+        if self._configuration.uplink.answers:
+            self._reporter.announce = self._uplink.announce
 
     @property
     def records_lost(self) -> int:

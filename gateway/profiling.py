@@ -9,6 +9,7 @@ import numpy as np
 
 from gateway.config import GatewaySettings
 from gateway.engine import Engine, EngineSettings, create_engine
+from gateway.handling import handling_us
 from gateway.load import LoadTest
 from gateway.models import ModelStore, ServedModel
 from gateway.requests import prepared_vectors, sample_requests
@@ -19,8 +20,11 @@ from specnet.profiles.fields import check_text, now
 
 WARM_UP = 10
 CALLS = 200
+REST_S = 0.02
+"""Pause before each single call and request: requests of sensors do not come in a loop that keeps the caches warm, and
+the pause doubles what small segments take."""
 BATCHES = (8, 64)
-MOST_S = 5.0
+MOST_S = 20.0
 """A batch that is slow is called less often than `CALLS` times, but at least `FEWEST` times."""
 FEWEST = 10
 
@@ -68,7 +72,11 @@ def measure_gateway(
     singles, *batches = [
         _segments(engine, bundle, size, progress) for size in (1, *(b for b in BATCHES if b <= settings.max_batch))
     ]
-    test = LoadTest(engine, model, sample_requests(engine, model, bundle), settings)
+    requests = sample_requests(engine, model, bundle)
+    handling = handling_us(
+        engine, model, requests, settings, CALLS, REST_S, lambda done: progress(f"requests, one by one: {done}")
+    )
+    test = LoadTest(engine, model, requests, settings)
     loads: list[Load] = []
     if shares:
         progress("capacity")
@@ -84,6 +92,7 @@ def measure_gateway(
         engine=engine.name if settings.threads == 1 else f"{engine.name}, {settings.threads} threads",
         max_batch=settings.max_batch,
         segments_us=singles,
+        handling_us=Quantiles.of(handling),
         batch_us={str(size): times for size, times in zip(BATCHES, batches, strict=False)},
         loads=tuple(sorted(loads, key=lambda load: load.requests_s)),
     )
@@ -117,6 +126,8 @@ def _segments(engine: Engine, bundle: Bundle, size: int, progress: Callable[[str
             progress(f"segments, batch {size}: {number} of {WARM_UP + CALLS}")
         features = vectors[np.arange(number * size, (number + 1) * size) % len(vectors)]
         for index, samples in times.items():
+            if size == 1:
+                time.sleep(REST_S)
             before = time.perf_counter()
             output = engine.run(bundle.bundle_id, int(index), features)
             if number >= WARM_UP:

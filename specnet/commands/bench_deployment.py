@@ -45,7 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PROFILE",
         help="another device than the deployment's: a file, or local to measure this machine, on which it runs",
     )
-    parser.add_argument("--gateway", type=Path, metavar="PROFILE", help="another gateway than the deployment's")
+    parser.add_argument(
+        "--gateway",
+        metavar="PROFILE",
+        help="another gateway than the deployment's: a file, or local to measure this machine, on which it runs",
+    )
     parser.add_argument(
         "--spectra-per-hour", type=float, metavar="N", help="another rate than the deployment's, also predicted anew"
     )
@@ -117,12 +121,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 conditions.link,
                 3600 / conditions.spectra_per_hour,
                 folder / "deployed",
+                answers=conditions.publishes_answers,
                 seed=args.seed,
                 advance=advance,
             )
     measured = Measured.of(deployed, WARM_UP)
     link = deployed.link
-    found = compare(point, predicted, measured, _request_bytes(deployed) / (len(rows) - WARM_UP))
+    found = compare(point, predicted, measured, _sent_bytes(deployed, len(rows)) / (len(rows) - WARM_UP))
     counted = {
         "n": len(rows) - WARM_UP,
         "lost": deployed.tally.lost,
@@ -153,12 +158,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {**document, **_write(args.out, document, predicted, measured), **_show(document, found)}
 
 
-def _request_bytes(deployed: Deployed) -> int:
-    """Bytes of requests that the link counted, less those of the warm-up."""
+def _sent_bytes(deployed: Deployed, n: int) -> float:
+    """Bytes of requests and answers for `n` spectra that the link counted, less those of the warm-up."""
     link = deployed.link
     early = [int(answer["bytes"]) for number, answer in deployed.tally.answers.items() if number < WARM_UP]
     overhead = link.link.overhead_bytes
-    return link.bytes["up"]["offload"] - sum(n + overhead * link.link.messages(n) for n in early if n)
+    asked = link.bytes["up"]["offload"] - sum(n + overhead * link.link.messages(n) for n in early if n)
+    return asked + link.bytes["up"]["answer"] * (n - WARM_UP) / n
 
 
 def _replayed(args: argparse.Namespace, n_test: int) -> Any:
@@ -178,10 +184,11 @@ def _conditions(args: argparse.Namespace, deployment: Any, trained: Any) -> Cond
     return Conditions(
         deployment.device if args.device is None else given_device(args.device, trained, args.data),
         deployment.link if args.link is None else given_link(args.link),
-        deployment.gateway if args.gateway is None else given_gateway(args.gateway),
+        deployment.gateway if args.gateway is None else given_gateway(args.gateway, trained, args.data),
         deployment.spectra_per_hour if args.spectra_per_hour is None else args.spectra_per_hour,
         # here the gateway has no other devices
         gateway_requests_s=0.0,
+        answer_bytes=deployment.answer_bytes,
     )
 
 

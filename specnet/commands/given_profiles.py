@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from specnet.profiles import DeviceProfile, GatewayProfile, LinkProfile
     from specnet.training import Run
 
-LOCAL_DEVICE = "local"
-LOCAL_SPECTRA = 200
+LOCAL = "local"
+SPECTRA = 200
 
 
 def given_link(name: str) -> LinkProfile:
@@ -50,27 +50,35 @@ def given_device(name: str, trained: Run, data: Path, watts: float = 0.0) -> Dev
     """
     from specnet.profiles import DeviceProfile, read_profile
 
-    if name == LOCAL_DEVICE:
-        return _measured_here(trained, data, watts)
+    if name == LOCAL:
+        return _device_here(trained, data, watts)
     profile = read_profile(name)
     if not isinstance(profile, DeviceProfile):
         raise ConfigurationError(f"{name} is the profile of a {profile.kind}, expected one of a device")
     return profile
 
 
-def given_gateway(path: Path | None) -> GatewayProfile | None:
-    """Read the file of a gateway; None for none, `ConfigurationError` when it is another profile."""
+def given_gateway(name: str | None, trained: Run, data: Path) -> GatewayProfile | None:
+    """Read the file of a gateway, or measure this machine where it is called ``local``; None for none.
+
+    Raises
+    ------
+    ConfigurationError
+        When the file is no profile of a gateway.
+    """
     from specnet.profiles import GatewayProfile, read_profile
 
-    if path is None:
+    if name is None:
         return None
-    profile = read_profile(path)
+    if name == LOCAL:
+        return _gateway_here(trained, data)
+    profile = read_profile(name)
     if not isinstance(profile, GatewayProfile):
-        raise ConfigurationError(f"{path} is the profile of a {profile.kind}, expected one of a gateway")
+        raise ConfigurationError(f"{name} is the profile of a {profile.kind}, expected one of a gateway")
     return profile
 
 
-def _measured_here(trained: Run, data: Path, watts: float) -> DeviceProfile:
+def _device_here(trained: Run, data: Path, watts: float) -> DeviceProfile:
     """Time the run's bundle on this machine, as the device would run it."""
     import numpy as np
 
@@ -82,12 +90,24 @@ def _measured_here(trained: Run, data: Path, watts: float) -> DeviceProfile:
 
     if watts < 0:
         raise ConfigurationError(f"--watts is {watts}, expected 0 or more")
-    with tempfile.TemporaryDirectory() as folder, progress("measuring this machine", LOCAL_SPECTRA) as advance:
+    with tempfile.TemporaryDirectory() as folder, progress("measuring this machine", SPECTRA) as advance:
         path = Path(folder) / "run.specnet"
         pack(trained, data, path, name="run")
         bundle = read_bundle(path)
         pixels = PixelAxis(bundle.source_axis, np.arange(bundle.source_axis.n_points))
         power = Power(watts, 0.0, "stated") if watts else None
-        return profile_bundle(
-            bundle, pixels, LOCAL_SPECTRA, name=LOCAL_DEVICE, stated=power, progress=lambda done: advance(1)
-        )
+        return profile_bundle(bundle, pixels, SPECTRA, name=LOCAL, stated=power, progress=lambda done: advance(1))
+
+
+def _gateway_here(trained: Run, data: Path) -> GatewayProfile:
+    """Time the run's deeper segments on this machine, as a gateway of default settings would run them."""
+    from gateway.config import GatewaySettings
+    from gateway.profiling import measure_gateway
+    from specnet.packing import pack
+
+    with tempfile.TemporaryDirectory() as folder, progress("measuring this machine as a gateway", None) as advance:
+        path = Path(folder) / "run" / "1" / "model.specnet"
+        path.parent.mkdir(parents=True)
+        pack(trained, data, path, name="run")
+        settings = GatewaySettings(name=LOCAL, store=folder)
+        return measure_gateway(settings, "run", (), 0, progress=lambda text: advance(1, text))

@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PROFILE",
         help="file of `specnet-device ping`, or the name of a preset",
     )
-    where.add_argument("--gateway", type=Path, metavar="PROFILE", help="file that `specnet-gateway profile` wrote")
+    where.add_argument(
+        "--gateway",
+        metavar="PROFILE",
+        help="file that `specnet-gateway profile` wrote, or local to measure this machine now",
+    )
     where.add_argument(
         "--watts",
         type=float,
@@ -48,6 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     where.add_argument(
         "--gateway-requests", type=float, default=0.0, metavar="N", help="a second, of all devices (default: 0)"
+    )
+    where.add_argument(
+        "--no-answers",
+        action="store_true",
+        help="the device publishes no answers (uplink.answers = false); over LoRa it never does",
     )
     wishes = parser.add_argument_group("wishes")
     wishes.add_argument("--min-accuracy", type=float, metavar="A", help="share of right answers, 0 to 1")
@@ -82,18 +91,26 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     from specnet.datasets import Holdout
     from specnet.training import load_run
     from specnet.tuning.choice import Wishes
-    from specnet.tuning.latency import Conditions
+    from specnet.tuning.latency import Conditions, usual_answer_bytes
     from specnet.tuning.options import list_options
     from specnet.tuning.report import MISSING, write_report
     from specnet.tuning.tune import tune
 
     names = ("min_accuracy", "max_p95_ms", "max_p50_ms", "max_bytes_per_hour", "max_request_bytes", "max_energy_mj")
     wishes = Wishes(**{name: getattr(args, name) for name in names})
-    link, gateway = given_link(args.link), given_gateway(args.gateway)
+    link = given_link(args.link)
     trained = load_run(args.run)
     policy = read_calibration(trained.calibration_path).policy
     device = given_device(args.device, trained, args.data, args.watts)
-    conditions = Conditions(device, link, gateway, args.spectra_per_hour, args.gateway_requests)
+    gateway = given_gateway(args.gateway, trained, args.data)
+    conditions = Conditions(
+        device,
+        link,
+        gateway,
+        args.spectra_per_hour,
+        args.gateway_requests,
+        answer_bytes=0 if args.no_answers else usual_answer_bytes(trained.classes),
+    )
     with progress("judging options", None) as advance:
         held = trained.cache(args.data, Holdout.CALIBRATION)
         options = list_options(trained, args.data, policy, held, advance=lambda name: advance(1, name))

@@ -53,6 +53,7 @@ retry_s = 3600.0
 retry_max_s = 3600.0
 deadline_s = 60.0
 drain_s = {drain}
+answers = {answers}
 """
 
 
@@ -97,6 +98,7 @@ def run_deployed(
     interval_s: float,
     folder: Path,
     *,
+    answers: bool = True,
     seed: int = 0,
     advance: Callable[[float], None] = lambda steps: None,
 ) -> Deployed:
@@ -117,6 +119,8 @@ def run_deployed(
         From one spectrum to the next.
     folder
         For state and logs.
+    answers
+        Whether the device publishes its answers.
     advance
         Called with 1 after each final answer.
 
@@ -153,6 +157,7 @@ def run_deployed(
             host=shaped.host,
             broker_port=shaped.port,
             drain=patience_s,
+            answers="true" if answers else "false",
         )
         configuration = write_bytes(folder / "node.toml", text.encode())
         run = ["device.cli", "run", "--config", str(configuration), "--count", str(len(labels))]

@@ -107,7 +107,7 @@ def compare(point: Point, predicted: Prediction, measured: Measured, link_bytes:
     predicted, measured
         Of the same deployment.
     link_bytes
-        Bytes of requests a spectrum, as the link counted them.
+        Bytes of requests and answers a spectrum, as the link counted them.
     """
     remote = measured.n_bytes > 0
     rows = []
@@ -118,7 +118,7 @@ def compare(point: Point, predicted: Prediction, measured: Measured, link_bytes:
     ):
         rows += [_latency(f"p{q} {name}", q, mine, theirs, target) for q in (50, 95)]
     rows.append(_relative("bytes of a request", "B", predicted.request_bytes, measured.n_bytes[remote], BYTES_TARGET))
-    rows.append(_relative("bytes a spectrum on the link", "B", [predicted.link_bytes], [link_bytes], None))
+    rows.append(_relative("bytes a spectrum on the link", "B", [predicted.link_bytes], [link_bytes], BYTES_TARGET))
     rows.append(_points("sent", float(predicted.sent.mean()), float(remote.mean()), SHARE_TARGET))
     shares = np.bincount(measured.exit_index, minlength=len(predicted.exit_shares)) / max(1, len(measured.exit_index))
     for index, (mine, theirs) in enumerate(zip(predicted.exit_shares, shares, strict=True)):

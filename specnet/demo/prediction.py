@@ -36,7 +36,7 @@ class Prediction:
     latency_ms, moment_sent
         ``(m,)`` latencies, and which of them are of requests.
     link_share, link_bytes
-        Share of time that the link is busy; bytes of requests a spectrum, overhead counted.
+        Share of time that the link is busy; bytes of requests and answers a spectrum, overhead counted.
     """
 
     placed: Placed

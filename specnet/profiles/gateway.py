@@ -68,7 +68,11 @@ class GatewayProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     max_batch
         Most requests of a batch.
     segments_us
-        Each segment alone, batch 1, by its number; in microseconds. Segment 0 may be left out, the device runs it.
+        Each segment alone, batch 1, after a pause, by its number; in microseconds. Segment 0 may be left out, because
+        the device runs it.
+    handling_us
+        What a request takes there apart from its segments: decoding, queue, exit policy, encoding; None where it was
+        not measured.
     batch_us
         The same for larger batches: size of the batch, then number of the segment; microseconds of the whole batch.
     loads
@@ -88,6 +92,7 @@ class GatewayProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     engine: str
     max_batch: int
     segments_us: dict[str, Quantiles]
+    handling_us: Quantiles | None = None
     batch_us: dict[str, dict[str, Quantiles]] = {}
     loads: tuple[Load, ...] = ()
 

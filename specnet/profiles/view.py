@@ -74,6 +74,8 @@ def _link(profile: LinkProfile) -> str:
 def _gateway(profile: GatewayProfile) -> str:
     facts = {"bundle": profile.bundle, "engine": f"{profile.engine}, batches of at most {profile.max_batch}"}
     rows = [[f"segment {key}", "1", *_microseconds(q)] for key, q in profile.segments_us.items()]
+    if profile.handling_us is not None:
+        rows.append(["the rest", "1", *_microseconds(profile.handling_us)])
     for size, times in profile.batch_us.items():
         rows += [[f"segment {key}", size, *_microseconds(q)] for key, q in times.items()]
     text = _text(profile, facts, ("us", "batch", "p5", "p50", "p95", "mean"), rows)

@@ -36,8 +36,8 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         What was tuned: names, hash of the weights, number of calibration spectra.
     device, link, gateway
         Profiles of what it runs on.
-    spectra_per_hour, gateway_requests_s
-        Load.
+    spectra_per_hour, gateway_requests_s, answer_bytes
+        Load, see `specnet.tuning.latency.Conditions`.
     wishes, objective, max_risk, confidence
         What was asked for.
     chosen
@@ -78,6 +78,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     best_of_options: dict[str, Point]
     front: tuple[Point, ...]
     unfit: dict[str, Point | None] = {}
+    answer_bytes: int = 0
 
     def write(self, path: Path) -> Path:
         """Write it, whole or not at all."""
@@ -177,4 +178,5 @@ def describe_conditions(conditions: Conditions) -> Mapping[str, Any]:
         "gateway": conditions.gateway,
         "spectra_per_hour": conditions.spectra_per_hour,
         "gateway_requests_s": conditions.gateway_requests_s,
+        "answer_bytes": conditions.answer_bytes,
     }

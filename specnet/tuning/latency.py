@@ -5,6 +5,7 @@ Legend: n spectra, E exits, K stages, s split point, d draws a spectrum, m = n d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from specnet.errors import ConfigurationError
 from specnet.profiles import DeviceProfile, GatewayProfile, LinkProfile, Quantiles
 from specnet.tuning.options import Placed
+from specnet.wire import MAX_PAYLOAD_BYTES, Answer, encode
 
 MOMENTS = 2048
 """Draws of all random times, spread over the spectra."""
 SEED = 0
 MOST_TRIES = 20
-RESULT_BYTES = 180
+RESULT_BYTES = 170
 """Payload of a `specnet.wire.Result` with names of usual length."""
 Floats = NDArray[np.float64]
 NOTHING = Quantiles.constant(0.0)
@@ -31,7 +33,8 @@ class Conditions:
     Parameters
     ----------
     device, link, gateway
-        Profiles; without one of a gateway nothing waits there and its segments take what they take on the device.
+        Profiles; without one of a gateway nothing waits there, decoding and answering take nothing and its segments
+        what they take on the device.
     spectra_per_hour
         Spectra that one device takes.
     gateway_requests_s
@@ -39,6 +42,9 @@ class Conditions:
         profile.
     path_ms
         What brokers and MQTT clients add to the link's round trip where the profile does not hold them.
+    answer_bytes
+        Payload of the answer that a device publishes for whoever wants to know, once a spectrum; 0 where it publishes
+        none. Over LoRa it never does.
     """
 
     device: DeviceProfile
@@ -47,12 +53,32 @@ class Conditions:
     spectra_per_hour: float = 3600.0
     gateway_requests_s: float = 0.0
     path_ms: Quantiles = NOTHING
+    answer_bytes: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.spectra_per_hour < 1e9:
             raise ConfigurationError(f"spectra per hour are above 0 and below 1e9, got {self.spectra_per_hour}")
         if not 0 <= self.gateway_requests_s < 1e9:
             raise ConfigurationError(f"requests a second are from 0 to below 1e9, got {self.gateway_requests_s}")
+        if not 0 <= self.answer_bytes <= MAX_PAYLOAD_BYTES:
+            raise ConfigurationError(f"an answer has 0 to {MAX_PAYLOAD_BYTES} bytes, got {self.answer_bytes}")
+
+    @property
+    def answer_air_s(self) -> float:
+        """Seconds that an answer keeps the link busy."""
+        return self.link.air_time_s(self.answer_bytes) if self.publishes_answers else 0.0
+
+    @property
+    def answer_link_bytes(self) -> float:
+        """Bytes of an answer on the link, overhead counted."""
+        if not self.publishes_answers:
+            return 0.0
+        return self.answer_bytes + self.link.overhead_bytes * self.link.messages(self.answer_bytes)
+
+    @property
+    def publishes_answers(self) -> bool:
+        """Whether answers go over the link."""
+        return self.answer_bytes > 0 and self.link.lora is None
 
 
 @dataclass(frozen=True)
@@ -132,7 +158,11 @@ def draw_times(option: Placed, conditions: Conditions) -> PathTimes:
         attempts = np.minimum(rng.geometric(1.0 - link.loss, m), MOST_TRIES) - 1
         half = link.round_trip_ms.sample(rng, m) / 2
         late = attempts * (1e3 * link.retry_s + 1e3 * air[rows])
-        there = _queue(conditions).sample(rng, m) + conditions.path_ms.sample(rng, m)
+        there = (
+            _handling(conditions).sample(rng, m) / 1e3
+            + _queue(conditions).sample(rng, m)
+            + conditions.path_ms.sample(rng, m)
+        )
         for exit_index in range(option.split + 1, n_exits):
             there = there + _gateway_segment(conditions, exit_index).sample(rng, m) / 1e3
             gateway[exit_index] = there
@@ -152,7 +182,8 @@ class Cost:
     link_share
         Share of time that the link is busy or must pause for its duty cycle; 1 or more cannot work.
     link_bytes
-        Bytes a spectrum on the link on average, overhead, pieces and second attempts counted.
+        Bytes a spectrum that go up the link on average: requests and published answers, with overhead, pieces and
+        second attempts.
     """
 
     p50_ms: float
@@ -167,11 +198,12 @@ def cost_of(option: Placed, times: PathTimes, exit_index: NDArray[np.int64], con
     """Compute what leaving at exits ``(n,)`` takes."""
     link = conditions.link
     sent = exit_index > option.split
-    load = _load(times, sent, conditions)
+    tries = times.tries
+    service_s = float((times.air_s * sent).mean()) * tries + conditions.answer_air_s
+    load = conditions.spectra_per_hour / 3600.0 * service_s / link.duty_cycle
     busy_us = float(times.busy_us[exit_index].mean())
-    radio_s = float((times.air_s * sent).mean()) * times.tries
-    energy = conditions.device.millijoules(busy_us) + 1e3 * link.transmit_watts * radio_s
-    carried = float((times.link_bytes * sent).mean()) * times.tries
+    energy = conditions.device.millijoules(busy_us) + 1e3 * link.transmit_watts * service_s
+    carried = float((times.link_bytes * sent).mean()) * tries + conditions.answer_link_bytes
     if load >= 1:
         return Cost(np.inf, np.inf, np.inf, energy, load, carried)
     total = latencies_ms(option, times, exit_index, conditions)
@@ -183,7 +215,8 @@ def cost_of(option: Placed, times: PathTimes, exit_index: NDArray[np.int64], con
 def latencies_ms(option: Placed, times: PathTimes, exit_index: NDArray[np.int64], conditions: Conditions) -> Floats:
     """Compute milliseconds ``(m,)`` from counts to the final answer at every moment.
 
-    The device takes a spectrum at every moment, evenly. Requests wait in front of the link until it is free. MQTT
+    The device takes a spectrum at every moment, evenly. Requests wait in front of the link until it is free of other
+    requests and of answers that the device publishes (those of sent spectra are taken to follow their requests). MQTT
     keeps order on a connection, so a request that is delayed or lost holds up those behind it, there and back; over
     LoRa, where messages are on their own, it does not. A result's own air time comes on top where the round trip of
     the profile does not hold it.
@@ -193,18 +226,38 @@ def latencies_ms(option: Placed, times: PathTimes, exit_index: NDArray[np.int64]
     moments = np.arange(len(times.rows))
     began = moments * 3.6e6 / conditions.spectra_per_hour
     total: Floats = times.local_ms[taken, moments]
-    sent = np.flatnonzero(taken > option.split)
+    goes = taken > option.split
+    sent = np.flatnonzero(goes)
     if not len(sent):
         return total
-    air = 1e3 * times.air_s[times.rows[sent]]
-    busy = air / link.duty_cycle
-    ready = began[sent] + total[sent] + times.making_ms[sent]
+    air = 1e3 * np.where(goes, times.air_s[times.rows], 0.0)
+    busy = (air + 1e3 * conditions.answer_air_s) / link.duty_cycle
+    ready = began + total + np.where(goes, times.making_ms, 0.0)
     in_front = np.cumsum(busy) - busy
-    left = in_front + np.maximum.accumulate(ready - in_front) + air
+    left = (in_front + np.maximum.accumulate(ready - in_front) + air)[sent]
+    ready = ready[sent]
     there = _in_order(link, left + times.half_ms[sent] + times.late_ms[sent])
     back = _in_order(link, there + times.gateway_ms[taken[sent], sent] + times.half_ms[sent] + result_air_ms(link))
     total[sent] = np.maximum(back, ready + times.flush_ms[sent]) - began[sent]
     return total
+
+
+def usual_answer_bytes(classes: Sequence[str]) -> int:
+    """Compute the payload of an answer with names of usual length, and one of these classes."""
+    typical = "x" * round(sum(len(name.encode()) for name in classes) / len(classes))
+    answer = Answer(
+        device="x" * 8,
+        boot=10,
+        sequence=10_000,
+        bundle="0" * 16,
+        label=10,
+        class_name=typical,
+        probability=0.123456,
+        exit_index=1,
+        final=True,
+        source="gateway",
+    )
+    return len(encode(answer))
 
 
 def result_air_ms(link: LinkProfile) -> float:
@@ -214,11 +267,6 @@ def result_air_ms(link: LinkProfile) -> float:
 
 def _in_order(link: LinkProfile, arrivals: Floats) -> Floats:
     return arrivals if link.lora is not None else np.asarray(np.maximum.accumulate(arrivals), dtype=np.float64)
-
-
-def _load(times: PathTimes, sent: NDArray[np.bool_], conditions: Conditions) -> float:
-    service = times.air_s * times.tries / conditions.link.duty_cycle
-    return conditions.spectra_per_hour / 3600.0 * float((service * sent).mean())
 
 
 def _segment(device: DeviceProfile, index: int) -> Quantiles:
@@ -256,11 +304,17 @@ def _gateway_segment(conditions: Conditions, index: int) -> Quantiles:
     return gateway.segments_us[str(index)]
 
 
+def _handling(conditions: Conditions) -> Quantiles:
+    """Find what a request takes at the gateway apart from its segments; none without a profile that has it."""
+    gateway = conditions.gateway
+    return NOTHING if gateway is None or gateway.handling_us is None else gateway.handling_us
+
+
 def _queue(conditions: Conditions) -> Quantiles:
     """Find the waiting at the gateway under the load that is nearest from above; none without load or profile."""
     gateway, rate = conditions.gateway, conditions.gateway_requests_s
     if gateway is None or rate == 0 or not gateway.loads:
-        return Quantiles.constant(0.0)
+        return NOTHING
     enough = [load for load in gateway.loads if load.requests_s >= rate]
     if not enough:
         raise ConfigurationError(

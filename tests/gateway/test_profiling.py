@@ -86,6 +86,9 @@ def test_the_profile_is_written_and_shown(
     assert (profile.bundle, profile.engine) == (read_bundle(TRAINED).bundle_id, "onnxruntime")
     assert list(profile.segments_us) == ["1", "2", "3"]
     assert {size: list(times) for size, times in profile.batch_us.items()} == {"8": ["1", "2", "3"]}
+    assert profile.handling_us is not None
+    # decoding, another thread, decisions and encoding take something, and much less than a thousandfold segment
+    assert 20 < profile.handling_us.p50 < 1e3 * profile.segments_us["3"].p95
     assert len(profile.loads) == 2
     for load in profile.loads:
         assert 1 <= load.mean_batch <= 8
@@ -93,7 +96,7 @@ def test_the_profile_is_written_and_shown(
         assert load.utilisation == pytest.approx(round(4 * load.utilisation) / 4, rel=0.35)
     rates = {load.requests_s / load.utilisation for load in profile.loads}
     assert max(rates) == pytest.approx(min(rates))
-    for text in ("segment 3", "queue p50", profile.bundle, str(out)):
+    for text in ("segment 3", "the rest", "queue p50", profile.bundle, str(out)):
         assert text in shown
 
 

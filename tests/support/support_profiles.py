@@ -45,6 +45,7 @@ def gateway_profile() -> GatewayProfile:
         engine="onnxruntime",
         max_batch=64,
         segments_us={"1": TIMES, "2": TIMES},
+        handling_us=TIMES,
         batch_us={"8": {"1": TIMES, "2": TIMES}},
         loads=(load, heavy),
     )

@@ -98,6 +98,7 @@ WRONG: list[tuple[str, tuple[str | int, ...], Any, str]] = [
     ("gateway", ("engine",), "", "engine has 1 to 200"),
     ("gateway", ("max_batch",), 0, "max_batch is from 1 to 1024, got 0"),
     ("gateway", ("segments_us", "9"), {"values": NINE}, r"counted from 0 or 1, got \['1', '2', '9'\]"),
+    ("gateway", ("handling_us", "values"), [], "quantiles have 9 values, got 0"),
     ("gateway", ("batch_us", "65"), {"1": {"values": NINE}}, r"batches of 2 to max_batch \(64\), got '65'"),
     ("gateway", ("batch_us", "16"), {"1": {"values": NINE}}, r"16 has segments \[1\], segments_us has \[1, 2\]"),
     ("gateway", ("loads", 0, "requests_s"), 400.0, r"ascending order of requests_s, got \[400.0, 300.0\]"),

@@ -12,7 +12,7 @@ from support_tuning import make_option
 
 from specnet.errors import ConfigurationError
 from specnet.profiles import LINK_PRESETS, Quantiles
-from specnet.tuning.latency import Conditions, cost_of, draw_times, latencies_ms
+from specnet.tuning.latency import Conditions, cost_of, draw_times, latencies_ms, usual_answer_bytes
 
 FIXED = Quantiles.constant
 
@@ -82,8 +82,41 @@ def test_a_gateway_s_own_times_are_used() -> None:
     gateway = msgspec.structs.replace(
         gateway_profile(), segments_us={str(k): FIXED(7.0) for k in range(1, 4)}, batch_us={}
     )
-    times = draw_times(make_option(split=1, codec="int8", n_bytes=150), conditions(gateway=gateway))
-    assert times.gateway_ms[3] == pytest.approx(2 * 0.007)
+    option = make_option(split=1, codec="int8", n_bytes=150)
+    silent = msgspec.structs.replace(gateway, handling_us=None)
+    assert draw_times(option, conditions(gateway=silent)).gateway_ms[3] == pytest.approx(2 * 0.007)
+    handling = msgspec.structs.replace(gateway, handling_us=FIXED(900.0))
+    times = draw_times(option, conditions(gateway=handling))
+    assert times.gateway_ms[2] == pytest.approx(0.9 + 0.007)
+    assert times.gateway_ms[3] == pytest.approx(0.9 + 2 * 0.007)
+
+
+def test_published_answers_take_their_share_of_the_link() -> None:
+    option = make_option(split=1, codec="int8", n_bytes=150, n=10)
+    exits = np.array([0] * 6 + [1] * 2 + [2] * 2)
+    silent, under = conditions(spectra_per_hour=360.0), conditions(spectra_per_hour=360.0, answer_bytes=250)
+    without, with_answers = (cost_of(option, draw_times(option, c), exits, c) for c in (silent, under))
+    assert with_answers.link_bytes - without.link_bytes == pytest.approx(250 + 50)
+    assert with_answers.link_share - without.link_share == pytest.approx(0.1 * 0.3)
+    assert with_answers.energy_mj - without.energy_mj == pytest.approx(1e3 * 0.5 * 0.3)
+    # 1,000 bytes a second: at one spectrum in 0.4 s a request finds the answer of the spectrum before it on the link
+    busy = conditions(spectra_per_hour=9000.0, answer_bytes=250)
+    sent = np.array([0, 2] * 5)
+    times = draw_times(option, busy)
+    late = latencies_ms(option, times, sent, busy)
+    quiet = latencies_ms(option, times, sent, conditions(spectra_per_hour=9000.0))
+    waits = sent[times.rows] == 2
+    assert (late >= quiet - 1e-9).all()
+    assert late[waits].mean() > quiet[waits].mean() + 50
+    lora = conditions(link=msgspec.structs.replace(LINK_PRESETS["lorawan-dr5"]), answer_bytes=250)
+    assert (lora.answer_link_bytes, lora.answer_air_s) == (0, 0)
+
+
+def test_an_answer_of_usual_names_has_its_usual_size() -> None:
+    assert 150 <= usual_answer_bytes(["quartz", "calcite"]) <= 190
+    assert usual_answer_bytes(["x" * 30]) - usual_answer_bytes(["x" * 10]) == 20
+    with pytest.raises(ConfigurationError, match="an answer has 0 to"):
+        conditions(answer_bytes=-1)
 
 
 def test_lost_messages_are_sent_again() -> None:
