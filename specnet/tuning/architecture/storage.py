@@ -51,12 +51,8 @@ def open_study(place: Place, identity: dict[str, Any]) -> optuna.Study:
         When the storage cannot be used, or the study is of other data, another recipe, space or limit.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    # each trial makes its own, see `specnet.tuning.architecture.samplers`
-    sampler = optuna.samplers.RandomSampler(seed=0)
     try:
-        study = optuna.create_study(
-            storage=_storage(place), study_name=place.study, direction="minimize", sampler=sampler, load_if_exists=True
-        )
+        study = _study(_storage(place), place.study)
         for name, value in identity.items():
             _same(place, study, name, value)
     except (*_DAMAGED, DuplicatedStudyError) as error:
@@ -64,6 +60,19 @@ def open_study(place: Place, identity: dict[str, Any]) -> optuna.Study:
             f"{_shown(place)} is no storage of a search: {type(error).__name__}: {error}"
         ) from error
     return study
+
+
+def _study(storage: BaseStorage, name: str) -> optuna.Study:
+    """Load a study, or make it; reading one that is there writes nothing."""
+    # each trial makes its own, see `specnet.tuning.architecture.samplers`
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    try:
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler)
+    except KeyError:
+        # another process may be making it as well
+        return optuna.create_study(
+            storage=storage, study_name=name, direction="minimize", sampler=sampler, load_if_exists=True
+        )
 
 
 def _same(place: Place, study: optuna.Study, name: str, value: object) -> None:
