@@ -27,6 +27,7 @@ COMMANDS = {
     "train bottleneck": "train_bottleneck",
     "calibrate": "calibrate",
     "tune": "tune",
+    "tune architecture": "tune_architecture",
     "evaluate": "evaluate",
     "explain": "explain",
     "export": "export",
