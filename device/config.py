@@ -23,7 +23,9 @@ from typing import Any
 
 import msgspec
 
+from device.models.settings import ModelSettings
 from device.spectrometers.settings import SpectrometerSettings
+from device.textfile import TextFileSettings
 from specnet.configuration import load_configuration
 from specnet.errors import ConfigurationError, WireError
 from specnet.handover import OWN_POINT, usual_split
@@ -95,7 +97,7 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     site, device
         Names in the topics.
     bundle
-        Path of the model.
+        Path of the model that the device comes with; an update that was activated is used instead.
     state_dir
         Folder for what must survive a restart.
     split
@@ -124,6 +126,8 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     broker: BrokerSettings = msgspec.field(default_factory=BrokerSettings)
     outbox: OutboxSettings = msgspec.field(default_factory=OutboxSettings)
     uplink: UplinkSettings = msgspec.field(default_factory=UplinkSettings)
+    models: ModelSettings = msgspec.field(default_factory=ModelSettings)
+    textfile: TextFileSettings = msgspec.field(default_factory=TextFileSettings)
 
     def __post_init__(self) -> None:
         try:

@@ -22,7 +22,7 @@ MAX_PART_REQUEST_BYTES = 512
 MAX_PART_PAYLOAD_BYTES = MAX_PART_BYTES + 2048
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 
-Stage = Literal["factory", "active", "trial", "fetching", "checking", "refused", "rolled_back", "failed"]
+Stage = Literal["factory", "active", "trial", "fetching", "checking", "activated", "refused", "rolled_back", "failed"]
 
 
 class ModelAnnouncement(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
