@@ -142,6 +142,11 @@ def model_request_filter(site: str) -> str:
     return f"{PREFIX}/{check_name(site, 'site')}/+/model/get"
 
 
+def model_state_filter(site: str) -> str:
+    """Subscription to what all devices of a site say of their models."""
+    return f"{PREFIX}/{check_name(site, 'site')}/+/model/state"
+
+
 def parse_model_request_topic(topic: str) -> Topics:
     """Find out whose `PartRequest` a topic is; `WireError` when it is another topic."""
     levels = topic.split("/")

@@ -26,6 +26,7 @@ from specnet.wire import (
     decode,
     encode,
     model_request_filter,
+    model_state_filter,
     parse_model_request_topic,
     site_model_topic,
 )
@@ -141,6 +142,7 @@ def test_model_topics_are_apart_from_those_of_other_devices() -> None:
     assert topics.model_part == "specnet/v1/lab/node-1/model/part"
     assert topics.site_model == site_model_topic("lab") == "specnet/v1/lab/model"
     assert model_request_filter("lab") == "specnet/v1/lab/+/model/get"
+    assert model_state_filter("lab") == "specnet/v1/lab/+/model/state"
     # a device that is called "model" has topics of its own
     assert Topics("lab", "model").model != topics.site_model
 
