@@ -7,10 +7,11 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from device.commands import model, ping, profile, run, selftest, simulate
+from device.commands import init, model, ping, profile, run, selftest, simulate
 from specnet.errors import SpecnetError
 
 COMMANDS = {
+    "init": init,
     "run": run,
     "selftest": selftest,
     "profile": profile,

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from device.classifier import LocalClassifier
 from device.config import DeviceConfiguration
+from device.models.starting import bundle_in_use
+from device.models.store import ModelStore
 from device.spectrometers import create_spectrometer
 from device.spectrometers.axis import resolve_axis
-from specnet.bundle import read_bundle
+from specnet.bundle import Bundle, read_bundle
 from specnet.errors import BrokerError, SpecnetError
 from specnet.files import write_bytes
 from specnet.mqtt import MqttSession
@@ -50,15 +52,20 @@ def _run(name: str, check: Callable[[DeviceConfiguration], str], configuration: 
         return Check(name, False, str(error))
 
 
+def _bundle(configuration: DeviceConfiguration) -> Bundle:
+    """Read the bundle that is in use: the configuration's own, or an update."""
+    return read_bundle(bundle_in_use(ModelStore(configuration.state_dir), Path(configuration.bundle)))
+
+
 def _check_bundle(configuration: DeviceConfiguration) -> str:
     """Hashes, schema and self-test vectors, with the runtime that will be used."""
-    bundle = read_bundle(configuration.bundle)
+    bundle = _bundle(configuration)
     deviation = self_test(Segments(bundle))
     return f"{bundle.manifest.name} version {bundle.manifest.version}, id {bundle.bundle_id}, deviation {deviation:.1e}"
 
 
 def _check_model_fits(configuration: DeviceConfiguration) -> str:
-    bundle = read_bundle(configuration.bundle)
+    bundle = _bundle(configuration)
     pixels = resolve_axis(configuration.spectrometer, bundle.source_axis)
     split = configuration.split_of(bundle.manifest)
     classifier = LocalClassifier(bundle, pixels, split)
@@ -69,7 +76,7 @@ def _check_model_fits(configuration: DeviceConfiguration) -> str:
 
 def _check_spectrometer(configuration: DeviceConfiguration) -> str:
     """Open it: drivers ask for a sign of life while opening. No spectrum is taken."""
-    n_points = resolve_axis(configuration.spectrometer, read_bundle(configuration.bundle).source_axis).n_points
+    n_points = resolve_axis(configuration.spectrometer, _bundle(configuration).source_axis).n_points
     spectrometer = create_spectrometer(configuration.spectrometer, n_points)
     spectrometer.open()
     spectrometer.close()

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from gateway.logs import RateLimitedLog
 from specnet.bundle import Bundle
-from specnet.errors import SignatureError, SpecnetError, WireError
+from specnet.errors import ConfigurationError, SignatureError, SpecnetError, WireError
 from specnet.mqtt import Incoming
 from specnet.signing import MAX_SIGNATURE_BYTES, TrustedKeys, check_bundle_bytes, decode_signature, read_limited
 from specnet.wire import (
@@ -82,6 +82,8 @@ def prepare_model(
     ------
     BundleError
         When the bundle is damaged; `SignatureError` when the signature is of another one or not trusted.
+    ConfigurationError
+        When the address or the length of parts is over its limit.
     """
     try:
         with signature.open("rb") as file:
@@ -93,15 +95,18 @@ def prepare_model(
         TrustedKeys(trust).verify(claim)
     data = read_limited(bundle)
     parsed = check_bundle_bytes(data, claim, str(bundle))
-    announcement = ModelAnnouncement(
-        name=claim.name,
-        version=claim.version,
-        size=claim.size,
-        sha256=claim.sha256,
-        part_bytes=part_bytes,
-        signature=document,
-        url=url,
-    )
+    try:
+        announcement = ModelAnnouncement(
+            name=claim.name,
+            version=claim.version,
+            size=claim.size,
+            sha256=claim.sha256,
+            part_bytes=part_bytes,
+            signature=document,
+            url=url,
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"the model cannot be announced: {error}") from error
     return PublishedModel(data, parsed, announcement)
 
 

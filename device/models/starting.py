@@ -87,6 +87,12 @@ def open_model(store: ModelStore, factory: Path) -> OpenedModel:
     return OpenedModel(bundle, None, on_trial=False, rolled_back=reason)
 
 
+def bundle_in_use(store: ModelStore, factory: Path) -> Path:
+    """Path of the bundle that the next start would use, for commands that only look at it."""
+    active = store.state.active
+    return factory if active is None else store.bundle_path(active)
+
+
 def _too_many_starts(trial: Trial | None) -> str:
     if trial is None or trial.starts < MAX_STARTS:
         return ""

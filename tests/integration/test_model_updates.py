@@ -124,12 +124,11 @@ def test_killed_while_it_checks_and_when_it_has_activated(
     broker: Broker, device: UpdatedDevice, releaser: Releaser
 ) -> None:
     with Publisher(broker, releaser.release(2)) as publisher:
-        for event, version in (("checking", 1), ("activated", 1)):
+        for event in ("checking", "activated"):
             with device.start() as process:
                 process.wait_for(lambda: event in events(process), event)  # noqa: B023
                 process.signal(signal.SIGKILL)
                 process.wait()
-                assert model_in_use(process)[0] == version
         with device.start() as process:
             process.wait_for(lambda: process.of_type("ready"), "a start with the new model")
             assert model_in_use(process) == (2, "trial")
