@@ -163,7 +163,7 @@ class DeviceService:
         self._uplink.when_connected(self._news.renew)
         self._updater: ModelUpdater | None = None
         if ModelUpdater.wanted(configuration):
-            self._updater = ModelUpdater(configuration, self._store, manifest.name, self._uplink.publish, self._news)
+            self._updater = ModelUpdater(configuration, self._store, self._opened, self._uplink.publish, self._news)
             for topic, handler in self._updater.routes.items():
                 self._uplink.route(topic, handler)
         self._textfile = TextFile(configuration.textfile)

@@ -27,8 +27,6 @@ class Notifier:
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)
         self._complained = False
         self.watchdog_s = _watchdog_s(environment) if self._address else 0.0
 
@@ -48,10 +46,6 @@ class Notifier:
         """Give the watchdog a sign of life."""
         self._send("WATCHDOG=1", "")
 
-    def close(self) -> None:
-        """Close the socket."""
-        self._socket.close()
-
     def _send(self, state: str, status: str) -> None:
         if not self._address:
             return
@@ -59,7 +53,9 @@ class Notifier:
         line = "STATUS=" + " ".join(status.split())[:MAX_STATUS] if status else ""
         message = "\n".join(part for part in (state, line) if part)
         try:
-            self._socket.sendto(message.encode(), self._address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
+                sender.setblocking(False)
+                sender.sendto(message.encode(), self._address)
         except OSError as error:
             if not self._complained:
                 logger.warning("the service manager cannot be told %r: %s", message, error)

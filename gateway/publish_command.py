@@ -22,7 +22,7 @@ from specnet.errors import BrokerError, ConfigurationError
 from specnet.mqtt import MqttSession
 from specnet.signing import signature_path
 from specnet.status_line import StatusLine
-from specnet.wire import MAX_PART_BYTES, ModelState
+from specnet.wire import MAX_PART_BYTES, MIN_PART_BYTES, ModelState
 
 HELP = "Announce a signed bundle to the devices of a site and give it out part by part, until stopped."
 EXAMPLE = "specnet-gateway publish minerals.specnet --site lab --broker 127.0.0.1:1883 --devices 12"
@@ -56,8 +56,8 @@ def add_publish(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Announce and serve; 1 when time was up before `--devices` devices had it."""
-    if not 1 <= options.part_bytes <= MAX_PART_BYTES:
-        raise ConfigurationError(f"--part-bytes is from 1 to {MAX_PART_BYTES}, got {options.part_bytes}")
+    if not MIN_PART_BYTES <= options.part_bytes <= MAX_PART_BYTES:
+        raise ConfigurationError(f"--part-bytes is from {MIN_PART_BYTES} to {MAX_PART_BYTES}, got {options.part_bytes}")
     # written so that NaN fails too
     if not options.devices >= 0 or not 0 <= options.timeout <= 1e9:
         raise ConfigurationError(f"--devices and --timeout are 0 or more, got {options.devices}, {options.timeout}")

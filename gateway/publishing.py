@@ -188,11 +188,10 @@ class BundlePublisher:
 
     def _part(self, request: PartRequest) -> Part:
         announcement = self._model.announcement
-        length = min(request.length, announcement.part_bytes)
-        data = self._model.data[request.offset : request.offset + length]
-        if not data:
-            error = f"the file has {announcement.size} bytes"
+        if request.length > announcement.part_bytes or request.offset + request.length > announcement.size:
+            error = f"parts have at most {announcement.part_bytes} bytes, the file {announcement.size}"
             return Part(sha256=request.sha256, offset=request.offset, error=error)
+        data = self._model.data[request.offset : request.offset + request.length]
         return Part(sha256=request.sha256, offset=request.offset, data=data, checksum=zlib.crc32(data))
 
     def _note_state(self, incoming: Incoming) -> None:

@@ -15,7 +15,8 @@ from specnet.wire import MAX_PART_PAYLOAD_BYTES, Part, PartRequest, decode, enco
 
 logger = logging.getLogger(__name__)
 
-LEAST_PART_BYTES = 512
+LEAST_PART_BYTES = 256
+FIRST_PART_BYTES = 4096
 FAST_S = 0.25
 SLOW_S = 2.0
 TIMEOUT_S = 10.0
@@ -72,7 +73,7 @@ class PartSource:
             end.
         """
         most = min(self._part_bytes, part_bytes)
-        length, pause = min(most, 8 * LEAST_PART_BYTES), self._timeout_s
+        length, pause = min(most, FIRST_PART_BYTES), self._timeout_s
         while partial.received < partial.size:
             pace.check()
             wanted = min(length, partial.size - partial.received)
@@ -116,8 +117,12 @@ class PartSource:
             self.counters["parts_damaged"] += 1
             logger.warning("a part of a model is refused: %s", error)
             return None
-        if (part.sha256, part.offset) != (request.sha256, request.offset) or len(part.data) > request.length:
+        if (part.sha256, part.offset) != (request.sha256, request.offset):
             self.counters["parts_foreign"] += 1  # the answer to a question that was asked twice
+            return None
+        if part.data and len(part.data) != request.length:
+            # each part is forced to disk: one byte at a time would wear it out
+            self.counters["parts_foreign"] += 1
             return None
         if part.error:
             raise ModelStoreError(f"the model is not given out: {part.error[:200]}")

@@ -120,7 +120,7 @@ def read_state(path: Path) -> StoreState:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_STATE_BYTES + 1)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return StoreState()
     except OSError as error:
         raise ModelStoreError(f"{path} cannot be read: {error.strerror}") from error

@@ -16,6 +16,7 @@ from device.models.mqtt_source import PartSource
 from device.models.news import News
 from device.models.pace import FetchInterruptedError, Pace
 from device.models.partial import PartialFile
+from device.models.starting import OpenedModel
 from device.models.store import ModelStore
 from specnet.errors import BundleError, ModelStoreError, SpecnetError, WireError
 from specnet.mqtt import Incoming
@@ -47,8 +48,8 @@ class ModelUpdater:
         Trust, limits and instrument of the device.
     store
         Its models.
-    model
-        Name of the model in use.
+    opened
+        The model in use.
     publish
         Sends a payload to a topic, False when that is not possible now.
     news
@@ -61,7 +62,7 @@ class ModelUpdater:
         self,
         configuration: DeviceConfiguration,
         store: ModelStore,
-        model: str,
+        opened: OpenedModel,
         publish: Callable[[str, bytes], bool],
         news: News,
         first_pause_s: float = FIRST_PAUSE_S,
@@ -70,7 +71,8 @@ class ModelUpdater:
         self._settings = settings
         self._topics: Topics = configuration.topics
         self._store = store
-        self._name = settings.name or model
+        self._opened = opened
+        self._name = settings.name or opened.bundle.manifest.name
         self._news = news
         self._first_pause_s = first_pause_s
         self._installer = Installer(configuration, store)
@@ -177,8 +179,7 @@ class ModelUpdater:
         try:
             announcement = decode(ModelAnnouncement, task.payload, MAX_ANNOUNCEMENT_BYTES)
             label, sha256 = f"{announcement.name}/{announcement.version}", announcement.sha256
-            active = self._store.state.active
-            if active is not None and active.sha256 == sha256:
+            if self._is_in_use(announcement):
                 return True
             self._check(announcement)
         except (WireError, BundleError, ModelStoreError) as error:
@@ -196,6 +197,13 @@ class ModelUpdater:
             self._news.tell("failed", label, detail=str(error))
             return False
         return True
+
+    def _is_in_use(self, announcement: ModelAnnouncement) -> bool:
+        active = self._store.state.active
+        if active is not None:
+            return active.sha256 == announcement.sha256
+        manifest = self._opened.bundle.manifest
+        return (manifest.name, manifest.version) == (announcement.name, announcement.version)
 
     def _check(self, announcement: ModelAnnouncement) -> None:
         """Find out, before anything is fetched, whether a trusted signer vouches for what is announced."""

@@ -14,7 +14,7 @@ from specnet.wire.fields import require, require_counters, require_names, requir
 from specnet.wire.messages import Message
 
 MAX_MODEL_BYTES = 256 << 20
-MAX_PART_BYTES = 128 << 10
+MIN_PART_BYTES, MAX_PART_BYTES = 256, 128 << 10
 MAX_SIGNATURE_DOCUMENT = 2048
 MAX_URL = 1000
 MAX_ANNOUNCEMENT_BYTES = 8192
@@ -57,7 +57,8 @@ class ModelAnnouncement(Message, frozen=True, kw_only=True, forbid_unknown_field
         require_counters(version=self.version)
         _require_size(self.size)
         _require_hash(self.sha256)
-        require(1 <= self.part_bytes <= MAX_PART_BYTES, f"part_bytes is 1 to {MAX_PART_BYTES}, got {self.part_bytes}")
+        found, least, most = self.part_bytes, MIN_PART_BYTES, MAX_PART_BYTES
+        require(least <= found <= most, f"part_bytes is {least} to {most}, got {found}")
         n_bytes = len(self.signature)
         require(1 <= n_bytes <= MAX_SIGNATURE_DOCUMENT, f"signature has 1 to {MAX_SIGNATURE_DOCUMENT}, got {n_bytes}")
         require(len(self.url) <= MAX_URL, f"url has {len(self.url)} characters, at most {MAX_URL}")
@@ -78,7 +79,7 @@ class PartRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Part(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bytes of a file; fewer than asked for when they are more than is given out at once, or the file ends.
+    """Bytes of a file, as many as were asked for.
 
     `checksum` is the CRC-32 of `data`. `error` says why there are none.
     """

@@ -74,7 +74,6 @@ def test_states_are_lines_of_one_datagram(manager: Manager) -> None:
     notifier.status("still works")
     notifier.ping()
     notifier.stopping()
-    notifier.close()
     received = [manager.receive() for _ in range(4)]
     assert received == ["READY=1\nSTATUS=works READY=0", "STATUS=still works", "WATCHDOG=1", "STOPPING=1"]
 
@@ -84,7 +83,6 @@ def test_without_a_manager_nothing_happens(address: str) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": address} if address else {})
     notifier.ready("x")
     notifier.ping()
-    notifier.close()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +99,6 @@ def test_without_a_manager_nothing_happens(address: str) -> None:
 def test_the_watchdog_is_for_this_process(environment: dict[str, str], expected: float) -> None:
     notifier = Notifier({"NOTIFY_SOCKET": "@nobody-listens-here", **environment})
     assert notifier.watchdog_s == expected
-    notifier.close()
 
 
 def test_pings_stop_when_the_main_loop_does_not_come_back(manager: Manager) -> None:
@@ -115,7 +112,6 @@ def test_pings_stop_when_the_main_loop_does_not_come_back(manager: Manager) -> N
     watchdog.back_within(-1)  # the promise was for a moment that has passed
     assert watchdog.tend() is False
     assert manager.silent
-    notifier.close()
 
 
 def test_upkeep_goes_on_when_a_chore_fails_and_has_a_last_round(caplog: pytest.LogCaptureFixture) -> None:

@@ -82,25 +82,27 @@ def test_the_announcement_is_what_was_signed(publisher: BundlePublisher, recorde
 def test_parts_make_the_file(publisher: BundlePublisher, recorder: Recorder, release: Release) -> None:
     received = b""
     while len(received) < len(release.data):
-        request = PartRequest(sha256=release.signature.sha256, offset=len(received), length=5000)
+        length = min(1000, len(release.data) - len(received))
+        request = PartRequest(sha256=release.signature.sha256, offset=len(received), length=length)
         publisher.handle(incoming(TOPICS.model_request, encode(request)))
         topic, payload, retain = recorder.published[-1]
         part = decode(Part, payload)
         assert (topic, retain, part.offset) == (TOPICS.model_part, False, len(received))
-        assert len(part.data) <= 1000
+        assert len(part.data) == length
         assert part.checksum == zlib.crc32(part.data)
         received += part.data
     assert received == release.data
 
 
-def test_beyond_the_end_there_is_an_error_and_of_another_file_nothing(
+def test_for_too_much_there_is_an_error_and_of_another_file_nothing(
     publisher: BundlePublisher, recorder: Recorder, release: Release
 ) -> None:
-    beyond = PartRequest(sha256=release.signature.sha256, offset=len(release.data), length=1)
-    publisher.handle(incoming(TOPICS.model_request, encode(beyond)))
-    assert "the file has" in decode(Part, recorder.published[-1][1]).error
+    for offset, length in ((len(release.data), 1), (len(release.data) - 1, 2), (0, 1001)):
+        beyond = PartRequest(sha256=release.signature.sha256, offset=offset, length=length)
+        publisher.handle(incoming(TOPICS.model_request, encode(beyond)))
+        assert "parts have at most 1000 bytes" in decode(Part, recorder.published.pop()[1]).error
     publisher.handle(incoming(TOPICS.model_request, encode(PartRequest(sha256="0" * 64, offset=0, length=1))))
-    assert len(recorder.published) == 1
+    assert recorder.published == []
     assert publisher.counters["of_other_models"] == 1
 
 
@@ -182,7 +184,7 @@ def test_the_command_ends_when_time_is_up_and_names_mistakes(tmp_path: Path, bro
     assert done.returncode == 1
     assert json.loads(done.stdout)["in_use"] == []
     for wrong, complaint in (
-        (["--part-bytes", 0], "--part-bytes is from 1"),
+        (["--part-bytes", 0], "--part-bytes is from 256"),
         (["--timeout", "nan"], "--timeout"),
         (["--signature", tmp_path / "x"], "cannot read signature"),
         (["--url", "x" * 2000], "url"),

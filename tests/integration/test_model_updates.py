@@ -164,7 +164,7 @@ def test_damaged_foreign_and_late_parts_are_asked_for_again(
             return [payload, payload]
         if trick == 3:
             short = data[:100]
-            return [reencoded(payload, data=short, checksum=zlib.crc32(short))]
+            return [reencoded(payload, data=short, checksum=zlib.crc32(short)), payload]
         return [payload]
 
     with Publisher(broker, release) as publisher, device.start():
@@ -223,6 +223,16 @@ def test_hostile_announcements_cost_nothing_but_a_remark(
         with Publisher(broker, release) as publisher:
             publisher.wait_stage("active", 2)
     hostile.stop()
+
+
+def test_the_version_that_the_device_came_with_is_not_fetched(
+    broker: Broker, device: UpdatedDevice, releaser: Releaser
+) -> None:
+    with Publisher(broker, releaser.release(1)) as publisher, device.start() as process:
+        publisher.wait_stage("factory", 1)
+        before = answers(process)
+        process.wait_for(lambda: answers(process) >= before + 20, "more answers")
+        assert publisher.requests == []
 
 
 def test_an_old_version_is_not_taken_again(broker: Broker, device: UpdatedDevice, releaser: Releaser) -> None:
