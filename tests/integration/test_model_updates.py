@@ -220,6 +220,7 @@ def test_hostile_announcements_cost_nothing_but_a_remark(
             hostile.publish(TOPICS.model_part, generator.bytes(size))
         process.wait_for(lambda: "refused" in events(process), "a refusal")
         hostile.publish(TOPICS.site_model, b"", retain=True)
+        assert hostile.flush(10.0)  # or it could take back what the publisher announces
         with Publisher(broker, release) as publisher:
             publisher.wait_stage("active", 2)
     hostile.stop()
