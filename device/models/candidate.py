@@ -23,6 +23,7 @@ from specnet.errors import BundleError, SignatureError, SpecnetError
 from specnet.handover import OWN_POINT, usual_split
 from specnet.runtime import Segments, self_test
 from specnet.signing import BundleSignature, TrustedKeys, check_bundle_bytes, decode_signature, read_limited
+from specnet.spectra import SpectralAxis
 
 MAX_JOB_BYTES = 64 * 1024
 NICENESS = 10
@@ -125,20 +126,7 @@ def _claimed(signature: BundleSignature) -> Verdict:
 def _check_fit(job: Job, bundle: Bundle) -> None:
     """Check that the instrument's spectra are what the model takes, and that it runs as configured."""
     pixels = resolve_axis(job.spectrometer, bundle.source_axis)
-    if job.current:
-        current = read_bundle(job.current)
-        before = resolve_axis(job.spectrometer, current.source_axis)
-        if bundle.manifest.intensity_unit != current.manifest.intensity_unit:
-            raise BundleError(
-                f"the model takes intensities in {bundle.manifest.intensity_unit!r}, "
-                f"the one in use {current.manifest.intensity_unit!r}"
-            )
-        if pixels.axis != before.axis:
-            axis, old = pixels.axis, before.axis
-            raise BundleError(
-                f"the model takes {axis.n_points} points from {axis.values[0]:g} to {axis.values[-1]:g} {axis.unit}, "
-                f"the instrument gives {old.n_points} from {old.values[0]:g} to {old.values[-1]:g} {old.unit}"
-            )
+    _check_same_instrument(job, bundle, pixels.axis)
     manifest = bundle.manifest
     split = usual_split(manifest, job.operating_point) if job.split is None else job.split
     classifier = LocalClassifier(bundle, pixels, split)
@@ -149,6 +137,25 @@ def _check_fit(job: Job, bundle: Bundle) -> None:
         answer = classifier.classify(spectrum)
         if isinstance(answer, Rejection):
             raise BundleError(f"the model rejects a spectrum of its own self-test: {answer.reason}")
+
+
+def _check_same_instrument(job: Job, bundle: Bundle, axis: SpectralAxis) -> None:
+    """Check that the spectra which the bundle in use takes are those that this one wants."""
+    try:
+        current = read_bundle(job.current) if job.current else None
+    except BundleError:  # it is no fault of the new one, which may be what repairs the device
+        current = None
+    if current is None:
+        return
+    found, expected = bundle.manifest.intensity_unit, current.manifest.intensity_unit
+    if found != expected:
+        raise BundleError(f"the model takes intensities in {found!r}, the one in use {expected!r}")
+    old = resolve_axis(job.spectrometer, current.source_axis).axis
+    if axis != old:
+        raise BundleError(
+            f"the model takes {axis.n_points} points from {axis.values[0]:g} to {axis.values[-1]:g} {axis.unit}, "
+            f"the instrument gives {old.n_points} from {old.values[0]:g} to {old.values[-1]:g} {old.unit}"
+        )
 
 
 def main() -> int:

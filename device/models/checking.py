@@ -18,6 +18,10 @@ SIGNATURE_TIMEOUT_S = 60.0
 MAX_ERROR = 400
 
 
+class CheckTimeoutError(BundleError):
+    """The checks of a bundle took too long."""
+
+
 class Checker:
     """Verifies signatures and tries bundles for one device.
 
@@ -37,9 +41,15 @@ class Checker:
         ------
         BundleError
             When nobody that is trusted does.
+        ModelStoreError
+            When no process can be started, or the machine is too busy for it.
         """
         job = Job(trust=self._configuration.models.trust_dir, signature=signature)
-        return _run(job, SIGNATURE_TIMEOUT_S)
+        try:
+            return _run(job, SIGNATURE_TIMEOUT_S)
+        except CheckTimeoutError as error:
+            # nothing of a bundle was run yet: this says nothing about it
+            raise ModelStoreError(str(error)) from error
 
     def check(self, bundle: Path, signature: bytes, current: Path | None) -> Verdict:
         """Verify, parse, fit to the instrument and self-test a bundle.
@@ -85,7 +95,7 @@ def _run(job: Job, timeout: float) -> Verdict:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise BundleError(f"the bundle's checks took over {timeout:g} s") from error
+        raise CheckTimeoutError(f"the bundle's checks took over {timeout:g} s") from error
     except OSError as error:
         raise ModelStoreError(f"no process for the bundle's checks: {error.strerror}") from error
     if done.returncode != 0 or len(done.stdout) > MAX_VERDICT_BYTES:

@@ -65,7 +65,10 @@ class Staged:
 
     def take(self, source: Path) -> None:
         """Take the file itself, which is on the same disk."""
-        source.replace(self.bundle)
+        try:
+            source.replace(self.bundle)
+        except OSError as error:
+            raise ModelStoreError(f"{source} cannot be moved: {error.strerror}") from error
 
     def commit(self, root: Path, record: Installed, signature: bytes) -> None:
         """Rename it to its place; a version that is there already must be the same.

@@ -59,8 +59,11 @@ class Installer:
 
     def check_room(self, size: int) -> None:
         """Refuse what the disk has no room for; `ModelStoreError` with both numbers."""
-        self._store.root.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self._store.root).free
+        try:
+            self._store.root.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self._store.root).free
+        except OSError as error:
+            raise ModelStoreError(f"the models' folder {self._store.root} cannot be used: {error.strerror}") from error
         if free < size + SPARE_BYTES:
             raise ModelStoreError(f"the bundle needs {size} bytes and {SPARE_BYTES} to spare, the disk has {free} free")
 

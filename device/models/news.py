@@ -44,8 +44,9 @@ class News:
         self._own: dict[str, Any] = {
             "device": device,
             "boot": boot,
-            "name": manifest.name,
-            "version": manifest.version,
+            # a bundle that never went through a release may be called anything
+            "name": manifest.name[:MAX_TEXT],
+            "version": max(0, manifest.version),
             "bundle": opened.bundle.bundle_id,
         }
         self._record = record

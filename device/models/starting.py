@@ -64,15 +64,16 @@ def open_model(store: ModelStore, factory: Path) -> OpenedModel:
         record = state.active
         if record is None:
             break
-        failure = _too_many_starts(state.trial) or _count_start(store, state.trial)
+        failure, damaged = _too_many_starts(state.trial) or _count_start(store, state.trial), False
         if not failure:
             try:
                 return OpenedModel(_read(store, record), record, state.trial is not None, reason)
             except BundleError as error:
-                failure = f"it cannot be read: {error}"
+                # one that was good is so still, where it can be had again
+                failure, damaged = f"it cannot be read: {error}", state.trial is None
         reason = reason or f"{record.label}: {failure}"
         try:
-            store.rollback(failure, expected=record)
+            store.rollback(failure, expected=record, damaged=damaged)
         except ModelStoreError as error:
             # a disk that takes nothing: this start can do without the note, the next one finds the same
             logger.error("%s", error)

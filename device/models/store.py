@@ -24,6 +24,10 @@ MAX_STARTS = 2
 """So many starts without an orderly end, before a model is confirmed, bring the one before it back."""
 
 
+class RefusedModelError(ModelStoreError):
+    """A model that this device does not take, now or later: an older version, or one that has failed."""
+
+
 class ModelStore:
     """Models under ``<state_dir>/models``; the service and commands may use it at the same time.
 
@@ -75,15 +79,15 @@ class ModelStore:
 
         Raises
         ------
-        ModelStoreError
+        RefusedModelError
             Naming both versions, or what went wrong with this bundle.
         """
         state = self.state
         highest = state.highest.get(name, 0)
         if version < highest:
-            raise ModelStoreError(f"{name} version {version} is older than {highest}, which was in use already")
+            raise RefusedModelError(f"{name} version {version} is older than {highest}, which was in use already")
         if refused := state.is_refused(sha256):
-            raise ModelStoreError(f"{refused.label} was refused before: {refused.reason}")
+            raise RefusedModelError(f"{refused.label} was refused before: {refused.reason}")
 
     def activate(self, record: Installed, *, force: bool = False) -> None:
         """Use a version from the next start on; it is on trial until it is confirmed.
@@ -97,7 +101,7 @@ class ModelStore:
 
         Raises
         ------
-        ModelStoreError
+        RefusedModelError
             When the version is older than one that was in use, or was refused.
         """
         with self._changing() as change:
@@ -116,10 +120,11 @@ class ModelStore:
         logger.info("model %s is active, on trial", record.label)
         self.prune()
 
-    def confirm(self) -> None:
-        """End the trial of the active model: it is good."""
+    def confirm(self, record: Installed) -> None:
+        """End the trial of a model, if it is still the active one: it is good."""
         with self._changing() as change:
-            change.state = msgspec.structs.replace(change.state, trial=None)
+            if change.state.active == record:
+                change.state = msgspec.structs.replace(change.state, trial=None)
 
     def note_start(self, trial: Trial) -> None:
         """Write down, before the model on trial is loaded, that it will be."""
@@ -142,7 +147,7 @@ class ModelStore:
             with self._changing() as change:
                 change.state = change.state.having_seen(name, version)
 
-    def rollback(self, reason: str, *, expected: Installed | None = None) -> Installed | None:
+    def rollback(self, reason: str, *, expected: Installed | None = None, damaged: bool = False) -> Installed | None:
         """Go back to the model before the active one, which is refused from now on.
 
         Parameters
@@ -151,6 +156,8 @@ class ModelStore:
             Kept with the refusal.
         expected
             Only when this one is still active.
+        damaged
+            Its file is at fault and not the model: it is removed, and may be installed again.
 
         Returns
         -------
@@ -169,7 +176,10 @@ class ModelStore:
             if state.active is None:
                 raise ModelStoreError("the bundle of the configuration is in use, there is none before it")
             logger.error("model %s is taken back: %s", state.active.label, reason)
-            state = state.refusing(state.active.label, state.active.sha256, reason)
+            if damaged:
+                remove_version(self.root, state.active)
+            else:
+                state = state.refusing(state.active.label, state.active.sha256, reason)
             # what was in use before it is known to be good; only the factory's is known to be good besides
             change.state = msgspec.structs.replace(state, active=state.previous, previous=None, trial=None)
             return state.previous

@@ -44,13 +44,13 @@ class ModelTrial:
 
     def judged(self) -> bool:
         """Count a spectrum that was judged; True when that has confirmed the model."""
-        if not self._on_trial:
+        if not self._on_trial or self._record is None:
             return False
         self._good += 1
         if self._good < self._needed:
             return False
         try:
-            self._store.confirm()
+            self._store.confirm(self._record)
         except ModelStoreError as error:
             logger.error("the model cannot be confirmed, trying again later: %s", error)
             self._needed += self._good

@@ -17,7 +17,7 @@ from device.models.news import News
 from device.models.pace import FetchInterruptedError, Pace
 from device.models.partial import PartialFile
 from device.models.starting import OpenedModel
-from device.models.store import ModelStore
+from device.models.store import ModelStore, RefusedModelError
 from specnet.errors import BundleError, ModelStoreError, SpecnetError, WireError
 from specnet.mqtt import Incoming
 from specnet.signing import has_keys
@@ -182,9 +182,12 @@ class ModelUpdater:
             if self._is_in_use(announcement):
                 return True
             self._check(announcement)
-        except (WireError, BundleError, ModelStoreError) as error:
+        except (WireError, BundleError, RefusedModelError) as error:
             self._news.tell("refused", label, detail=str(error))
             return True
+        except ModelStoreError as error:
+            self._news.tell("failed", label, detail=str(error))
+            return False
         try:
             self._update(announcement, task, label)
         except FetchInterruptedError:
@@ -208,9 +211,11 @@ class ModelUpdater:
     def _check(self, announcement: ModelAnnouncement) -> None:
         """Find out, before anything is fetched, whether a trusted signer vouches for what is announced."""
         if announcement.name != self._name:
-            raise ModelStoreError(f"announced is model {announcement.name}, this device takes updates of {self._name}")
+            raise RefusedModelError(
+                f"announced is model {announcement.name}, this device takes updates of {self._name}"
+            )
         if announcement.size > self._settings.max_bytes:
-            raise ModelStoreError(f"the bundle has {announcement.size} bytes, models.max_bytes is less")
+            raise RefusedModelError(f"the bundle has {announcement.size} bytes, models.max_bytes is less")
         self._store.check_acceptable(announcement.name, announcement.version, announcement.sha256)
         claim = self._installer.checker.verify_signature(announcement.signature)
         signed = (claim.name, claim.version, claim.size, claim.sha256)

@@ -132,9 +132,9 @@ class ModelState(Message, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_names(device=self.device, name=self.name, bundle=self.bundle)
+        require_names(device=self.device, bundle=self.bundle)
         require_counters(boot=self.boot, version=self.version)
-        require_text(candidate=self.candidate, detail=self.detail)
+        require_text(name=self.name, candidate=self.candidate, detail=self.detail)
         require(0 <= self.progress <= 1, f"progress is 0 to 1, got {self.progress}")
 
 

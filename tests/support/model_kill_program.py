@@ -101,7 +101,7 @@ class Case:
         shutil.rmtree(self.state_dir, ignore_errors=True)
         second = self.put(self.release.with_name("tiny-2.specnet"))
         self.store.activate(second)
-        self.store.confirm()
+        self.store.confirm(second)
         if self.has_3:
             self.put(self.release)
 

@@ -24,10 +24,15 @@ from specnet.signing import (
 TINY = Path(__file__).parent.parent / "device" / "fixtures" / "tiny.specnet"
 
 
-def make_version(path: Path, version: int, *, name: str = "tiny", selftest_error: float = 0.0) -> Path:
-    """Write the test model as another version; `selftest_error` shifts its expected logits so that it must fail."""
+def make_version(
+    path: Path, version: int, *, name: str = "tiny", selftest_error: float = 0.0, **changes: object
+) -> Path:
+    """Write the test model as another version.
+
+    `selftest_error` shifts its expected logits so that it must fail, `changes` are fields of the manifest.
+    """
     bundle = read_bundle(TINY)
-    manifest = msgspec.structs.replace(bundle.manifest, name=name, version=version)
+    manifest = msgspec.structs.replace(bundle.manifest, name=name, version=version, **changes)
     files = dict(bundle.files)
     if selftest_error:
         vectors = bundle.selftest()
@@ -70,10 +75,10 @@ class Releaser:
         self.public = self.trust / f"{name}.pem"
         self.key_id = generate_key(self.key, self.public)
 
-    def release(self, version: int, *, name: str = "tiny", selftest_error: float = 0.0) -> Release:
-        """Make a version and sign it."""
+    def release(self, version: int, *, name: str = "tiny", selftest_error: float = 0.0, **changes: object) -> Release:
+        """Make a version and sign it; options as those of `make_version`."""
         path = self.folder / f"{name}-{version}.specnet"
-        make_version(path, version, name=name, selftest_error=selftest_error)
+        make_version(path, version, name=name, selftest_error=selftest_error, **changes)
         return self.sign(path)
 
     def sign(self, path: Path) -> Release:

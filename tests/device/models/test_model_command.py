@@ -50,7 +50,7 @@ def test_install_activate_roll_back_remove(
     assert model(config, capsys, "activate", "tiny/2")["active"] == "tiny/2"
     store = ModelStore(tmp_path / "state")
     open_model(store, tiny_bundle)
-    store.confirm()
+    store.confirm(store.find("tiny", 2))
     done = model(config, capsys, "install", second.path, "--activate")
     assert (done["active"], done["previous"], done["on_trial"]) == ("tiny/3", "tiny/2", True)
     assert [(m["label"], m["role"]) for m in done["models"]] == [("tiny/2", "previous"), ("tiny/3", "active")]

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support_models import Releaser
+from support_models import TINY, Releaser
 
 from device.config import DeviceConfiguration
 from device.models.installing import Installer
@@ -17,6 +17,7 @@ from device.models.starting import OpenedModel, open_model
 from device.models.state import StoreState, read_state, write_state
 from device.models.store import STATE, ModelStore
 from device.models.trial import ModelTrial
+from specnet.bundle import read_bundle
 from specnet.errors import BundleError, ModelStoreError
 
 
@@ -116,8 +117,34 @@ def test_a_damaged_file_brings_the_old_one_back_at_once(
     opened = open_model(store, factory)
     assert version(opened) == 1
     assert "has sha256" in opened.rolled_back
-    path.unlink()
-    assert version(open_model(store, factory)) == 1
+    assert path.exists() is not confirmed
+    # what was good may come again; what was never confirmed may not
+    again = releaser.release(2)
+    if confirmed:
+        store.activate(installer.install_copy(again.path, again.signature_document))
+        assert version(open_model(store, factory)) == 2
+    else:
+        with pytest.raises(ModelStoreError, match="was refused before: it cannot be read"):
+            installer.install_copy(again.path, again.signature_document)
+
+
+def test_a_damaged_model_in_use_does_not_keep_a_new_one_out(
+    store: ModelStore, installer: Installer, releaser: Releaser, factory: Path
+) -> None:
+    put(installer, releaser, 2)
+    store.bundle_path(store.find("tiny", 2)).write_bytes(b"rubbish")
+    put(installer, releaser, 3)
+    assert version(open_model(store, factory)) == 3
+
+
+def test_a_model_that_was_replaced_meanwhile_confirms_nothing(
+    store: ModelStore, installer: Installer, releaser: Releaser, factory: Path
+) -> None:
+    put(installer, releaser, 2)
+    trial = ModelTrial(store, open_model(store, factory), 1)
+    put(installer, releaser, 3)
+    trial.judged()
+    assert store.state.trial is not None
 
 
 def test_nothing_older_than_what_was_in_use_is_accepted(
@@ -283,6 +310,19 @@ def test_a_bundle_that_does_not_fit_the_configuration_is_not_installed(
         changed = msgspec.structs.replace(configuration, **changes)
         with pytest.raises(BundleError, match=complaint):
             Installer(changed, store).install_copy(good.path, good.signature_document)
+
+
+def test_a_model_for_another_instrument_is_not_installed(
+    installer: Installer, releaser: Releaser, store: ModelStore
+) -> None:
+    other_unit = releaser.release(2, intensity_unit="absorbance")
+    with pytest.raises(BundleError, match="takes intensities in 'absorbance', the one in use"):
+        installer.install_copy(other_unit.path, other_unit.signature_document)
+    axis = dict(read_bundle(TINY).manifest.source_axis)
+    other_axis = releaser.release(3, source_axis=axis | {"values": [value + 5.0 for value in axis["values"]]})
+    with pytest.raises(BundleError, match="the instrument gives 400 from"):
+        installer.install_copy(other_axis.path, other_axis.signature_document)
+    assert store.installed() == []
 
 
 def test_checks_that_take_too_long_or_crash_are_failures(
