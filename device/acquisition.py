@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -59,6 +59,8 @@ class Acquisition:
         self._was_open = False
         self._failures = 0
         self._counters: Counter[str] = Counter()
+        self.on_turn: Callable[[], None] | None = None
+        """Called before each attempt: a sign of life while an instrument is away."""
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -70,6 +72,8 @@ class Acquisition:
         if self._counters["read"] and self._stopped.wait(self._interval_s):
             return None
         while not self._stopped.is_set():
+            if self.on_turn is not None:
+                self.on_turn()
             try:
                 self._make_sure_it_is_open()
                 counts = self._spectrometer.intensities()

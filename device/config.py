@@ -25,7 +25,9 @@ import msgspec
 
 from device.choosing.settings import AUTO, ChoosingSettings
 from device.choosing.table import deepest_split
+from device.models.settings import ModelSettings
 from device.spectrometers.settings import SpectrometerSettings
+from device.textfile import TextFileSettings
 from specnet.configuration import load_configuration
 from specnet.errors import ConfigurationError, WireError
 from specnet.handover import OWN_POINT, usual_split
@@ -100,7 +102,7 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     site, device
         Names in the topics.
     bundle
-        Path of the model.
+        Path of the model that the device comes with; an update that was activated is used instead.
     state_dir
         Folder for what must survive a restart.
     split
@@ -115,6 +117,8 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         Finish when a replayed recording is over; a real instrument never is.
     seed
         Of the choice of audit samples and of the jitter of retries; None takes it from the system.
+    spectrometer, broker, outbox, uplink, models, textfile
+        Tables of their own.
     """
 
     device: str
@@ -131,6 +135,8 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     outbox: OutboxSettings = msgspec.field(default_factory=OutboxSettings)
     uplink: UplinkSettings = msgspec.field(default_factory=UplinkSettings)
     choosing: ChoosingSettings = msgspec.field(default_factory=ChoosingSettings)
+    models: ModelSettings = msgspec.field(default_factory=ModelSettings)
+    textfile: TextFileSettings = msgspec.field(default_factory=TextFileSettings)
 
     def __post_init__(self) -> None:
         try:

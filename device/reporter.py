@@ -127,6 +127,10 @@ class Reporter:
         changes = {"operating_point": command.operating_point, "audit_rate": command.audit_rate}
         self._writer.write({"type": "command", "device": self._device, "obeyed": True, **changes})
 
+    def model(self, record: Mapping[str, Any]) -> None:
+        """Say what becomes of the model."""
+        self._writer.write(record)
+
     def summary(self, pending: int, **details: Mapping[str, int] | int | float) -> None:
         """Close the run: counts, and how many requests are still without a final answer."""
         counts = {

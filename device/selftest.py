@@ -13,9 +13,11 @@ from device.choosing.steering import decision_table
 from device.choosing.table import Row
 from device.classifier import LocalClassifier
 from device.config import DeviceConfiguration
+from device.models.starting import bundle_in_use
+from device.models.store import ModelStore
 from device.spectrometers import create_spectrometer
 from device.spectrometers.axis import resolve_axis
-from specnet.bundle import read_bundle
+from specnet.bundle import Bundle, read_bundle
 from specnet.errors import BrokerError, ConfigurationError, SpecnetError
 from specnet.files import write_bytes
 from specnet.handover import CHOSEN, OWN_POINT
@@ -55,15 +57,20 @@ def _run(name: str, check: Callable[[DeviceConfiguration], str], configuration: 
         return Check(name, False, str(error))
 
 
+def _bundle(configuration: DeviceConfiguration) -> Bundle:
+    """Read the bundle that is in use: the configuration's own, or an update."""
+    return read_bundle(bundle_in_use(ModelStore(configuration.state_dir), Path(configuration.bundle)))
+
+
 def _check_bundle(configuration: DeviceConfiguration) -> str:
     """Hashes, schema and self-test vectors, with the runtime that will be used."""
-    bundle = read_bundle(configuration.bundle)
+    bundle = _bundle(configuration)
     deviation = self_test(Segments(bundle))
     return f"{bundle.manifest.name} version {bundle.manifest.version}, id {bundle.bundle_id}, deviation {deviation:.1e}"
 
 
 def _check_model_fits(configuration: DeviceConfiguration) -> str:
-    bundle = read_bundle(configuration.bundle)
+    bundle = _bundle(configuration)
     pixels = resolve_axis(configuration.spectrometer, bundle.source_axis)
     split = configuration.split_of(bundle.manifest)
     LocalClassifier(bundle, pixels, split)
@@ -73,7 +80,7 @@ def _check_model_fits(configuration: DeviceConfiguration) -> str:
 
 def _check_points(configuration: DeviceConfiguration) -> str:
     """Say which point is in force, which others can be, and what the bundle promises of them."""
-    bundle, in_force = read_bundle(configuration.bundle), configuration.operating_point
+    bundle, in_force = _bundle(configuration), configuration.operating_point
     manifest = bundle.manifest
     if in_force == AUTO:
         rows = decision_table(configuration, manifest).rows
@@ -100,7 +107,7 @@ def _placed(split: int, codec: str) -> str:
 
 def _check_spectrometer(configuration: DeviceConfiguration) -> str:
     """Open it: drivers ask for a sign of life while opening. No spectrum is taken."""
-    n_points = resolve_axis(configuration.spectrometer, read_bundle(configuration.bundle).source_axis).n_points
+    n_points = resolve_axis(configuration.spectrometer, _bundle(configuration).source_axis).n_points
     spectrometer = create_spectrometer(configuration.spectrometer, n_points)
     spectrometer.open()
     spectrometer.close()

@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import ExitStack
 from importlib import metadata
+from pathlib import Path
 from typing import Any, TextIO
 
 from numpy.typing import NDArray
@@ -17,6 +18,11 @@ from device.acquisition import Acquisition
 from device.choosing.steering import Steering
 from device.classifier import LocalAnswer, LocalClassifier, Rejection
 from device.config import DeviceConfiguration
+from device.models.news import News
+from device.models.starting import open_model
+from device.models.store import ModelStore
+from device.models.trial import ModelTrial
+from device.models.updater import ModelUpdater
 from device.offloading import RequestMaker
 from device.outbox import Outbox
 from device.records import RecordWriter
@@ -24,8 +30,11 @@ from device.reporter import Reporter
 from device.results import ResultChecker
 from device.spectrometers import Spectrometer, create_spectrometer
 from device.spectrometers.axis import resolve_axis
+from device.systemd import Notifier, Watchdog
+from device.textfile import Snapshot, TextFile
+from device.upkeep import PERIOD_S, Upkeep
 from device.uplink import Uplink
-from specnet.bundle import Bundle, read_bundle
+from specnet.bundle import Bundle
 from specnet.errors import CodecError, MessageTooLargeError
 from specnet.handover import codecs_in_use
 from specnet.wire import MAX_PAYLOAD_BYTES, Birth, Command
@@ -34,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 DISTRIBUTION = "specnet-edge"
 DRAIN_AFTER_STOP_S = 2.0
+MARGIN_S = 30.0
+"""What the main loop may take besides exposure and time-outs: reopening the instrument, a slow disk, a busy machine."""
 MAX_TEXT = 500
 
 
@@ -47,7 +58,10 @@ class DeviceService:
     stream
         Takes the records, one JSON document a line.
     stopped
-        Set from outside to end; set by the service itself when nobody reads the records.
+        Set from outside to end; set by the service itself when nobody reads the records, or when another model was
+        activated.
+    notifier
+        Tells the service manager; systemd's, where it has started this process, by default.
 
     Raises
     ------
@@ -59,13 +73,41 @@ class DeviceService:
         When the spectrometer does not cover the model's axis.
     """
 
-    def __init__(self, configuration: DeviceConfiguration, stream: TextIO, stopped: threading.Event) -> None:
+    def __init__(
+        self,
+        configuration: DeviceConfiguration,
+        stream: TextIO,
+        stopped: threading.Event,
+        notifier: Notifier | None = None,
+    ) -> None:
         self._configuration = configuration
         self._stopped = stopped
+        self._notifier = notifier or Notifier()
+        self._watchdog = Watchdog(self._notifier)
+        self._started = time.time()
+        self.spectra = 0
+        """Spectra that were judged so far."""
+        self.replaced = False
+        """Whether another model was activated: whoever runs the service starts it again."""
         self._generator = random.Random(configuration.seed)
         self._audit_rate = configuration.uplink.audit_rate
-        settings = configuration.spectrometer
-        bundle = read_bundle(configuration.bundle)
+        with ExitStack() as undo:
+            bounds = configuration.outbox
+            # first, because it keeps a second process out, whose start must not count against a model on trial
+            self._outbox = Outbox(
+                configuration.outbox_path, max_bytes=bounds.max_bytes, max_requests=bounds.max_requests
+            )
+            undo.callback(self._outbox.close)
+            self._store = ModelStore(configuration.state_dir, keep=configuration.models.keep)
+            self._opened = open_model(self._store, Path(configuration.bundle))
+            self._trial = ModelTrial(self._store, self._opened, configuration.models.confirm_after)
+            bundle = self._opened.bundle
+            self._connect(bundle, self._equip(bundle), RecordWriter(stream, stopped.set))
+            undo.pop_all()
+
+    def _equip(self, bundle: Bundle) -> Spectrometer:
+        """Make what judges and reads spectra."""
+        configuration, settings = self._configuration, self._configuration.spectrometer
         pixels = resolve_axis(settings, bundle.source_axis)
         self._split = configuration.split_of(bundle.manifest)
         self._classifier = LocalClassifier(
@@ -81,25 +123,20 @@ class DeviceService:
             spectrometer,
             interval_s=settings.interval_s,
             stop_at_end=configuration.stop_at_end,
-            stopped=stopped,
+            stopped=self._stopped,
             generator=self._generator,
         )
-        self._writer = RecordWriter(stream, stopped.set)
-        with ExitStack() as undo:
-            bounds = configuration.outbox
-            self._outbox = Outbox(
-                configuration.outbox_path, max_bytes=bounds.max_bytes, max_requests=bounds.max_requests
-            )
-            undo.callback(self._outbox.close)
-            self._connect(bundle, spectrometer)
-            undo.pop_all()
+        turn_s = settings.interval_s + settings.integration_time_s + 2 * settings.timeout_s + MARGIN_S
+        self._acquisition.on_turn = lambda: self._watchdog.back_within(turn_s)
+        return spectrometer
 
-    def _connect(self, bundle: Bundle, spectrometer: Spectrometer) -> None:
+    def _connect(self, bundle: Bundle, spectrometer: Spectrometer, writer: RecordWriter) -> None:
         """Wire the parts that need the boot number."""
         configuration, manifest, boot = self._configuration, bundle.manifest, self._outbox.boot
         topics = configuration.topics
         max_bytes = min(MAX_PAYLOAD_BYTES, configuration.broker.max_payload_bytes)
         self._maker = RequestMaker(topics, boot, bundle, configuration.uplink.deadline_s, max_bytes)
+        self._writer = writer
         self._reporter = Reporter(topics.device, boot, bundle.bundle_id, manifest.classes, self._writer, self._obey)
         deepest = max(self._split, configuration.deepest_of(manifest) or 0)
         splits = tuple(range(min(deepest + 1, manifest.n_stages)))
@@ -127,6 +164,24 @@ class DeviceService:
         self._steering = Steering(
             configuration, self._classifier, self._maker, self._uplink, self._outbox, self._reporter.operating_point
         )
+        self._news = News(
+            topics.device,
+            boot,
+            self._opened,
+            self._reporter.model,
+            lambda payload: self._uplink.publish(topics.model_state, payload, retain=True),
+        )
+        self._uplink.when_connected(self._news.renew)
+        self._updater: ModelUpdater | None = None
+        if ModelUpdater.wanted(configuration):
+            self._updater = ModelUpdater(configuration, self._store, self._opened, self._uplink.publish, self._news)
+            for topic, handler in self._updater.routes.items():
+                self._uplink.route(topic, handler)
+        self._textfile = TextFile(configuration.textfile)
+        tick_s = min(PERIOD_S, self._watchdog.interval_s / 4 or PERIOD_S)
+        self._upkeep = Upkeep(
+            (self._watchdog.tend, self._look_for_another_model, self._write_metrics, self._news.send), tick_s
+        )
 
     @property
     def records_lost(self) -> int:
@@ -142,22 +197,65 @@ class DeviceService:
             Number of requests that are still without a final answer; they wait in the outbox for the next start.
         """
         pending = len(self._outbox)
-        self._uplink.start()
-        self._reporter.ready(
-            port=self._configuration.spectrometer.port, pending=pending, operating_point=self._steering.point
-        )
-        sequence = 0
+        self._start(pending)
         try:
-            while count == 0 or sequence < count:
+            while count == 0 or self.spectra < count:
                 counts = self._acquisition.read()
                 if counts is None:
                     break
-                self._judge(sequence, counts)
-                sequence += 1
+                self._judge(self.spectra, counts)
+                self.spectra += 1
+            if not self.replaced:
+                self._notifier.stopping()
+            self._watchdog.back_within(self._configuration.uplink.drain_s + MARGIN_S)
             self._drain()
+            # not when something was raised: that is a crash, and counts against a model on trial
+            self._trial.ended()
         finally:
-            self._close(sequence)
+            self._close()
         return len(self._outbox)
+
+    def _start(self, pending: int) -> None:
+        self._watchdog.back_within(MARGIN_S)
+        self._uplink.start()
+        if self._updater is not None:
+            self._updater.start()
+        self._upkeep.start()
+        state = self._news.state
+        self._reporter.ready(
+            port=self._configuration.spectrometer.port,
+            pending=pending,
+            operating_point=self._steering.point,
+            model={"name": state.name, "version": state.version, "stage": state.stage},
+        )
+        self._notifier.ready(f"model {state.name} version {state.version} ({state.stage}), {pending} requests wait")
+
+    def _look_for_another_model(self) -> None:
+        if not self.replaced and self._trial.replaced():
+            logger.info("another model was activated: starting again")
+            self.replaced = True
+            self._stopped.set()
+
+    def _write_metrics(self) -> None:
+        if self._textfile.due:
+            self._textfile.write(self._snapshot())
+
+    def _snapshot(self) -> Snapshot:
+        state = self._news.state
+        stage = "trial" if self._trial.on_trial else "factory" if self._opened.record is None else "active"
+        updater = {} if self._updater is None else self._updater.counters
+        return Snapshot(
+            boot=self._outbox.boot,
+            started=self._started,
+            connected=self._uplink.connected,
+            waiting=len(self._outbox),
+            waiting_bytes=self._outbox.payload_bytes,
+            answers=dict(self._reporter.counters),
+            spectrometer=dict(self._acquisition.counters),
+            uplink=dict(self._uplink.counters),
+            models={**updater, **self._news.counters},
+            model={"name": state.name, "version": str(state.version), "bundle": state.bundle, "stage": stage},
+        )
 
     def _judge(self, sequence: int, counts: NDArray[Any]) -> None:
         acquired = time.monotonic()
@@ -166,7 +264,10 @@ class DeviceService:
         self._steering.judged(answer)
         if isinstance(answer, Rejection):
             self._reporter.rejected(sequence, answer.reason)
-        elif answer.confident:
+            return
+        if self._trial.judged():
+            self._news.tell("confirmed", f"{self._news.state.name}/{self._news.state.version}")
+        if answer.confident:
             self._reporter.local(sequence, answer, acquired, [])
             if not self._steering.probe(sequence, counts, answer, acquired):
                 self._audit(sequence, answer, acquired)
@@ -206,12 +307,16 @@ class DeviceService:
             patience = min(self._configuration.uplink.drain_s, DRAIN_AFTER_STOP_S)
             self._uplink.wait_until_empty(patience, lambda: not self._uplink.connected)
 
-    def _close(self, spectra: int) -> None:
+    def _close(self) -> None:
         self._acquisition.close()
+        if self._updater is not None:
+            self._updater.stop()
+        self._upkeep.stop()
         self._uplink.stop()
+        self._textfile.write(self._snapshot())
         self._reporter.summary(
             len(self._outbox),
-            spectra=spectra,
+            spectra=self.spectra,
             not_offloaded=self._reporter.counters["not_offloaded"],
             spectrometer=dict(self._acquisition.counters),
             uplink=dict(self._uplink.counters),

@@ -107,6 +107,8 @@ class Uplink:
         self._renewed = self._wake = self._stopping = self._restated = False
         self._standing = ""
         self.link = LinkWatch()
+        self._routes: dict[str, Callable[[Incoming], None]] = {}
+        self._introductions: list[Callable[[], None]] = []
         offline = encode(State(device=topics.device, status="offline", boot=outbox.boot, reason="connection lost"))
         self._session = MqttSession(
             broker,
@@ -129,12 +131,33 @@ class Uplink:
         """Whether the broker is there."""
         return self._session.connected
 
+    def route(self, topic: str, handler: Callable[[Incoming], None]) -> None:
+        """Subscribe to one more topic; `handler` is called in the session's thread and must not wait. Before `start`.
+
+        The bound of its messages is the handler's concern; `BrokerSettings.max_payload_bytes` holds for all.
+        """
+        self._routes[topic] = handler
+
+    def when_connected(self, introduce: Callable[[], None]) -> None:
+        """Call `introduce` after each connect, in the uplink's thread. Before `start`."""
+        self._introductions.append(introduce)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Publish now, from any thread; False when that is not possible, and nothing is kept."""
+        try:
+            return self._session.publish(topic, payload, retain=retain)
+        except MessageTooLargeError as error:
+            logger.error("a message cannot be sent: %s", error)
+            return False
+
     def start(self) -> None:
         """Begin to connect and to send what is pending; returns at once."""
         for request in self._outbox.pending():
             self._schedule.add(request.key)
         self._session.subscribe(self._topics.result)
         self._session.subscribe(self._topics.command)
+        for topic in self._routes:
+            self._session.subscribe(topic)
         self._session.start()
         self._thread.start()
 
@@ -225,6 +248,9 @@ class Uplink:
             self._notify()
 
     def _receive(self, incoming: Incoming) -> None:
+        if (handler := self._routes.get(incoming.topic)) is not None:
+            handler(incoming)
+            return
         with self._changed:
             if len(incoming.payload) > MAX_INCOMING_BYTES:
                 self._counters["oversize"] += 1
@@ -276,6 +302,8 @@ class Uplink:
         self._session.publish(self._topics.birth, encode(self._birth), retain=True)
         with self._changed:
             self._schedule.connection_renewed()
+        for introduce in self._introductions:
+            introduce()
 
     def _state(self) -> None:
         state = State(device=self._topics.device, status="online", boot=self._outbox.boot, reason=self._standing)

@@ -31,6 +31,9 @@ COMMANDS = {
     "evaluate": "evaluate",
     "explain": "explain",
     "export": "export",
+    "sign keygen": "sign_keygen",
+    "sign sign": "sign_sign",
+    "sign verify": "sign_verify",
     "predict": "predict",
     "bench": "bench",
 }

@@ -53,7 +53,7 @@ def test_the_commands_from_spectra_to_a_bundle_run(tmp_path):
 @pytest.mark.parametrize("words", ALL_COMMANDS, ids=shlex.join)
 def test_every_command_and_option_exists(words, tmp_path):
     names = [word for word in words[1:] if not word.startswith("-")]
-    depth = 2 if names[0] in {"models", "bench"} or " ".join(names[:2]) in COMMANDS else 1
+    depth = 2 if names[0] in {"models", "model", "bench"} or " ".join(names[:2]) in COMMANDS else 1
     done = run([words[0], *names[:depth], "--help"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "example:" in done.stdout.lower()

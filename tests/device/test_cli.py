@@ -37,7 +37,7 @@ def configuration(folder: Path, bundle: Path, text: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["run", "simulate", "selftest", "profile", "ping"])
+@pytest.mark.parametrize("command", ["init", "run", "simulate", "selftest", "profile", "ping", "model"])
 def test_help_has_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
@@ -62,6 +62,10 @@ def test_help_has_an_example(command: str) -> None:
         ('[spectrometer]\ndriver = "usb2000"', ["--port", "/dev/null"], "known: c12880ma"),
         ('[broker]\nhost = ""', [], "host"),
         ("[outbox]\nmax_requests = 0", [], "outbox.max_requests"),
+        ("[models]\nkeep = 1", [], "models.keep is from 2 to 100, got 1"),
+        ('[models]\nurl_prefixes = ["https://a"]', [], "models.url_prefixes are"),
+        ('[models]\nname = "a/b"', [], "models.name is the name of a bundle"),
+        ('[textfile]\npath = "x.txt"', [], "textfile.path ends in .prom"),
         ("[uplink]\naudit_rate = 1.5", [], "uplink.audit_rate is from 0 to 1, got 1.5"),
     ],
 )
