@@ -69,7 +69,9 @@ def search_supernet(
     """
     search = SupernetSearch(task, space, budget, place=place, report=report)
     if not search.train():
-        return Found((), 0, search.ledger.seconds, f"{search.stop()} before the supernet was trained")
+        return Found(
+            (), 0, search.ledger.seconds, f"{search.stop()} before the supernet was trained: started again, it goes on"
+        )
     return search.found(search.evolve(breeding))
 
 
@@ -196,13 +198,14 @@ class SupernetSearch:
 
     def _plan(self) -> int:
         """Epochs that fit into the training's share of the time."""
-        processor = self.budget.processor_seconds
-        limits = [self.budget.seconds, None if processor is None else processor - self.ledger.spend()]
-        known = [limit for limit in limits if limit is not None]
-        if not known:
+        wall, processor = self.budget.seconds, self.budget.processor_seconds
+        if wall is None and processor is None:
             return self.task.config.epochs
-        epochs = int(TRAINING_SHARE * min(known) / seconds_per_epoch(self.task, self.space))
-        return max(FEWEST_EPOCHS, epochs)
+        an_epoch, processed = seconds_per_epoch(self.task, self.space)
+        fitting = [] if wall is None else [wall / an_epoch]
+        if processor is not None:
+            fitting.append((processor - self.ledger.spend()) / processed)
+        return max(FEWEST_EPOCHS, int(TRAINING_SHARE * min(fitting)))
 
     def _tell(self, found: Ancestry) -> None:
         best = found.ranked[0].nats
@@ -210,16 +213,17 @@ class SupernetSearch:
         self.report(Status(len(found.scored), 0, found.infeasible, best if math.isfinite(best) else None, text))
 
 
-def seconds_per_epoch(task: Task, space: SearchSpace) -> float:
-    """Processor seconds of an epoch, from some steps with a supernet that is thrown away."""
+def seconds_per_epoch(task: Task, space: SearchSpace) -> tuple[float, float]:
+    """Seconds of an epoch, of the wall clock and of the processor, from some steps that are thrown away."""
     supernet = build_supernet(task, space).train()
     n = len(task.training)
     batch = min(task.config.batch_size, max(2, n // 4))
     rows = [task.training[row % n] for row in range(batch)]
     spectra, labels = torch.stack([row[0] for row in rows])[:, None], torch.stack([row[1] for row in rows])
-    begin = time.process_time()
+    begin, wall = time.process_time(), time.monotonic()
     for _ in range(PROBED_STEPS):
         outputs, context = supernet(spectra), Context(supernet, task.config, 0.0)
         terms = [LOSSES[name](outputs, labels, context) for name in task.config.all_losses]
         torch.stack(terms).sum().backward()  # type: ignore[no-untyped-call]
-    return (time.process_time() - begin) / PROBED_STEPS * -(-n // batch)
+    epoch = -(-n // batch) / PROBED_STEPS
+    return (time.monotonic() - wall) * epoch, (time.process_time() - begin) * epoch
