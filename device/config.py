@@ -117,7 +117,7 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         Finish when a replayed recording is over; a real instrument never is.
     seed
         Of the choice of audit samples and of the jitter of retries; None takes it from the system.
-    spectrometer, broker, outbox, uplink, models, textfile
+    spectrometer, broker, outbox, uplink, choosing, models, textfile
         Tables of their own.
     """
 
