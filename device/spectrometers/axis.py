@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from device.spectrometers.calibration import WavelengthCalibration
 from device.spectrometers.settings import SpectrometerSettings
+from device.spectrometers.spectrometer import known_axis
 from specnet.errors import AxisError, ConfigurationError
 from specnet.spectra import Quantity, SpectralAxis, convert_spectra
 
@@ -38,15 +40,15 @@ class PixelAxis:
 
 
 def resolve_axis(settings: SpectrometerSettings, wanted: SpectralAxis) -> PixelAxis:
-    """Find out what the pixels mean: from a file, from a polynomial, or as in the training spectra.
+    """Find out what the pixels mean: from a file, a polynomial, the driver, or as in the training spectra.
 
     Parameters
     ----------
     settings
         Where the axis comes from.
     wanted
-        Axis of the training spectra: its quantity is converted to, and it is taken itself when the settings name no
-        axis.
+        Axis of the training spectra: its quantity is converted to, and it is taken itself when neither the settings nor
+        the driver name an axis.
 
     Raises
     ------
@@ -58,11 +60,11 @@ def resolve_axis(settings: SpectrometerSettings, wanted: SpectralAxis) -> PixelA
     if settings.axis_file:
         axis = _read_axis(Path(settings.axis_file))
     elif settings.coefficients:
-        pixels = np.arange(1, settings.n_points + 1, dtype=np.float64)
-        wavelengths = np.polynomial.polynomial.polyval(pixels, np.array(settings.coefficients))
-        axis = SpectralAxis(wavelengths, Quantity.WAVELENGTH)
+        calibration = WavelengthCalibration(settings.coefficients, first_pixel=1)
+        axis = SpectralAxis(calibration.wavelengths(settings.n_points), Quantity.WAVELENGTH)
     else:
-        axis = wanted
+        known = known_axis(settings)
+        axis = wanted if known is None else known
     if settings.n_points not in (0, axis.n_points):
         raise ConfigurationError(f"spectrometer.n_points is {settings.n_points}, its axis has {axis.n_points} points")
     order = np.arange(axis.n_points)
