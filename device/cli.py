@@ -7,10 +7,18 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from device.commands import ping, profile, run, selftest, simulate
+from device.commands import axis, dark, ping, profile, run, selftest, simulate
 from specnet.errors import SpecnetError
 
-COMMANDS = {"run": run, "selftest": selftest, "profile": profile, "ping": ping, "simulate": simulate}
+COMMANDS = {
+    "run": run,
+    "selftest": selftest,
+    "dark": dark,
+    "axis": axis,
+    "profile": profile,
+    "ping": ping,
+    "simulate": simulate,
+}
 USER_ERROR = 2
 INTERRUPTED = 130
 

@@ -23,11 +23,13 @@ MAX_AXIS_BYTES = 4 << 20
 class PixelAxis:
     """Axis of the spectra as the model sees them, and the order in which the pixels are taken.
 
-    `order` is ``(n_points,)``; it turns the spectrum round where wavelengths become wavenumbers.
+    `order` is ``(n_points,)``; it turns the spectrum round where wavelengths become wavenumbers. `wavelengths` are
+    those of the pixels in nm ``(n_points,)`` in the order of the detector, None where only something else is known.
     """
 
     axis: SpectralAxis
     order: NDArray[np.intp]
+    wavelengths: NDArray[np.float64] | None = None
 
     @property
     def n_points(self) -> int:
@@ -68,10 +70,12 @@ def resolve_axis(settings: SpectrometerSettings, wanted: SpectralAxis) -> PixelA
     if settings.n_points not in (0, axis.n_points):
         raise ConfigurationError(f"spectrometer.n_points is {settings.n_points}, its axis has {axis.n_points} points")
     order = np.arange(axis.n_points)
+    is_in_nm = axis.quantity is Quantity.WAVELENGTH and axis.unit == "nm"
+    wavelengths = axis.values if is_in_nm else None
     if (axis.quantity, axis.unit) != (wanted.quantity, wanted.unit):
         laser_nm = settings.laser_nm or None
         order, axis = convert_spectra(order, axis, wanted.quantity, wanted.unit, laser_nm=laser_nm)
-    return PixelAxis(axis, order)
+    return PixelAxis(axis, order, wavelengths)
 
 
 def _read_axis(path: Path) -> SpectralAxis:

@@ -31,7 +31,7 @@ from device.spectrometers.polled import PolledSpectrometer
 from device.spectrometers.settings import SpectrometerSettings
 from device.spectrometers.spectrometer import register_spectrometer
 from device.spectrometers.transport import Transport
-from specnet.errors import ConfigurationError, SpectrometerError
+from specnet.errors import AxisError, ConfigurationError, SpectrometerError
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,11 @@ class OceanLetter(PolledSpectrometer[Event]):
         coefficients = [self._remembered_number(index) for index in WAVELENGTHS]
         if coefficients[0] is None or coefficients[1] is None:
             return None
-        return WavelengthCalibration([value or 0.0 for value in coefficients]).wavelengths(self._n_points)
+        try:
+            return WavelengthCalibration([value or 0.0 for value in coefficients]).wavelengths(self._n_points)
+        except AxisError as error:
+            logger.warning("the spectrometer's memory holds no wavelengths: %s", error)
+            return None
 
     def _remembered_nonlinearity(self) -> tuple[float, ...]:
         if not self._settings.correct_nonlinearity:

@@ -6,7 +6,7 @@ A command is a letter and a 16-bit word, high byte first; the answer is ACK or N
     FFFF | data size: 0 words, 1 double words | scans | exposure | baseline, 2 words | pixel mode | data | FFFD
 
 With checksum mode a word follows, the 16-bit sum of the data. Sources: Ocean Optics, "SAD500 Communications and
-Control" (commands, change of speed, technical note 3: checksum); "USB4000 Data Sheet" 211-00000-000-05-201604 and "Flame
+Control" (commands, speed, technical note 3: checksum); "USB4000 Data Sheet" 211-00000-000-05-201604 and "Flame
 User Manual" 225-00000-000-11-201604, chapter 8 (format of a spectrum). The manuals do not say on which side of FFFD the
 checksum stands, so both places are understood.
 """

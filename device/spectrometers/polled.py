@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from device.spectrometers.connection import connect as connect_port
+from device.spectrometers.corrections import correct_detector
 from device.spectrometers.exchange import Exchange, Parser
 from device.spectrometers.settings import SpectrometerSettings
 from device.spectrometers.spectrometer import SpectrometerLostError
@@ -135,28 +136,25 @@ class PolledSpectrometer(ABC, Generic[E]):
 
     def intensities(self, correct_dark_counts: bool = False, correct_nonlinearity: bool = False) -> NDArray[Any]:
         """Read one spectrum, counts ``(n_points,)``; errors as in `Spectrometer.intensities`."""
-        black = list(self._settings.dark_pixels)
-        if correct_dark_counts and (not black or max(black) >= self._n_points):
-            raise SpectrometerError(
-                f"dark counts need spectrometer.dark_pixels from 0 to {self._n_points - 1}, got {black[:20]}"
-            )
-        if correct_nonlinearity and not self._nonlinearity:
-            raise SpectrometerError(f"{self.model} at {self.serial_number} tells no coefficients of its nonlinearity")
         counts = self._acquire()
         if len(counts) != self._n_points:
             self._exchange.failure("wrong_length", "")
             raise SpectrumError(f"the spectrometer sent {len(counts)} points, expected {self._n_points}")
-        if not (correct_dark_counts or correct_nonlinearity):
-            return counts
-        return self._corrected(counts, correct_dark_counts, correct_nonlinearity)
+        if correct_dark_counts or correct_nonlinearity:
+            return self.corrected(counts, correct_dark_counts, correct_nonlinearity)
+        return counts
 
-    def _corrected(self, counts: NDArray[Any], dark: bool, nonlinearity: bool) -> NDArray[np.float64]:
-        black = list(self._settings.dark_pixels)
-        offset = float(np.mean(counts[black])) if black else 0.0
-        values = counts.astype(np.float64) - offset
-        if nonlinearity:
-            values /= np.polynomial.polynomial.polyval(values, np.array(self._nonlinearity))
-        return values if dark else values + offset
+    def corrected(
+        self, counts: NDArray[Any], correct_dark_counts: bool, correct_nonlinearity: bool
+    ) -> NDArray[np.float64]:
+        """Correct raw counts ``(n_points,)``; see `correct_detector`."""
+        return correct_detector(
+            counts,
+            dark_pixels=self._settings.dark_pixels,
+            nonlinearity=self._nonlinearity,
+            correct_dark_counts=correct_dark_counts,
+            correct_nonlinearity=correct_nonlinearity,
+        )
 
     @abstractmethod
     def _acquire(self) -> NDArray[Any]:

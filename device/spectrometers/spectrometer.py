@@ -75,12 +75,23 @@ class Spectrometer(Protocol):
         SpectrumError
             The spectrum has another number of points; ask again.
         SpectrometerError
-            Garbage, a refusal or no answer in time; ask again. Also when a correction is asked for that the instrument
-            has no coefficients or pixels for.
+            Garbage, a refusal or no answer in time; ask again. Also when a correction is asked for whose pixels or
+            coefficients are unknown.
         SpectrometerLostError
             Unplugged: close and open again.
         EndOfSpectraError
             A replay is over.
+        """
+
+    def corrected(
+        self, counts: NDArray[Any], correct_dark_counts: bool, correct_nonlinearity: bool
+    ) -> NDArray[np.float64]:
+        """Correct raw counts ``(n_points,)`` afterwards, once they have been judged.
+
+        Raises
+        ------
+        SpectrometerError
+            When the pixels or coefficients for it are unknown.
         """
 
 

@@ -20,12 +20,21 @@ SPECTRUM: Final = SpectrumWish()
 class Board(Protocol):
     """Protocol of a board, without any input or output."""
 
-    name: str
-    has_checksum: bool
-    baudrate: int
-    """Speed that the board listens at; 0 when it does not care."""
-    integration_us: int
-    """Exposure that the host has set, in microseconds."""
+    @property
+    def name(self) -> str:
+        """Name of the protocol."""
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether the reply with a spectrum carries one."""
+
+    @property
+    def baudrate(self) -> int:
+        """Speed that the board listens at; 0 when it does not care."""
+
+    @property
+    def integration_us(self) -> int:
+        """Exposure that the host has set, in microseconds."""
 
     def feed(self, data: bytes) -> list[bytes | SpectrumWish]:
         """Give the replies to what the host has sent, in order."""
