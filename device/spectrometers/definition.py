@@ -260,8 +260,18 @@ def read_definition(name: str) -> Definition:
                 f"spectrometer.definition is a TOML file or one of {', '.join(known)}, got {name[:80]!r}"
             )
         with resources.as_file(included / f"{name}.toml") as file:
-            return load_configuration(Definition, file, environment={}, prefix="SPECNET_DEFINITION")
-    return load_configuration(Definition, path, environment={}, prefix="SPECNET_DEFINITION")
+            return _load(file)
+    return _load(path)
+
+
+def _load(path: Path) -> Definition:
+    try:
+        return load_configuration(Definition, path, environment={}, prefix="SPECNET_DEFINITION")
+    except ConfigurationError as error:
+        # a struct inside a list, or a table without keys, does not know its file
+        if str(path) in str(error):
+            raise
+        raise ConfigurationError(f"{path}: {error}") from error
 
 
 def check_pattern(name: str, pattern: str) -> None:
