@@ -67,14 +67,15 @@ def read_dark_frames(path: Path, serial_number: str, n_points: int) -> list[Dark
     try:
         library = msgspec.json.decode(content, type=_StoredLibrary)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} holds no dark spectra: {error}; take them anew") from error
+        raise ConfigurationError(f"{path} holds no dark spectra: {error}; remove it and take them anew") from error
     if (library.format, library.version) != (FORMAT, VERSION):
         raise ConfigurationError(
             f"{path} has format {library.format!r} version {library.version}, expected {FORMAT!r} version {VERSION}"
         )
     if serial_number and library.serial_number != serial_number:
         raise ConfigurationError(
-            f"{path} has dark spectra of {library.serial_number!r}, the instrument is {serial_number!r}; take them anew"
+            f"{path} has dark spectra of {library.serial_number!r}, the instrument is {serial_number!r}; "
+            "remove it and take them anew"
         )
     for frame in library.frames:
         if len(frame.counts) != n_points or len(frame.noise) != n_points:

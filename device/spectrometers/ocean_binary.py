@@ -78,11 +78,6 @@ class OceanBinary(PolledSpectrometer[Event]):
         """Wavelengths ``(n_points,)`` in nm from the instrument's memory; None when it holds none."""
         return self._wavelengths
 
-    @property
-    def _patience_s(self) -> float:
-        speed = self._settings.baudrate or self.usual_baudrate
-        return super()._patience_s + 4 * self._n_points * BITS_PER_BYTE / speed
-
     def _greet(self) -> None:
         reply = self._exchanged(MessageType.GET_SERIAL_NUMBER, b"", NO_FLAGS)
         text = reply.payload.split(b"\0")[0].decode("ascii", "replace")
@@ -150,7 +145,10 @@ class OceanBinary(PolledSpectrometer[Event]):
         """Send a request and wait for the reply with its number."""
         self._regarding = (self._regarding + 1) & 0xFFFFFFFF
         request = Message(message_type, regarding=self._regarding, flags=flags, payload=payload).encode()
-        deadline = time.monotonic() + self._patience_s
+        patience_s = self._patience_s
+        if message_type == MessageType.GET_RAW_SPECTRUM:
+            patience_s += 4 * self._n_points * BITS_PER_BYTE / (self._settings.baudrate or self.usual_baudrate)
+        deadline = time.monotonic() + patience_s
         while True:
             event = self._exchange.ask(request, max(deadline - time.monotonic(), 0.0))
             if isinstance(event, DamagedMessage):

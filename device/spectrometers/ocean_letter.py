@@ -99,9 +99,9 @@ class OceanLetter(PolledSpectrometer[Event]):
         return self._wavelengths
 
     @property
-    def _patience_s(self) -> float:
-        speed = min(self._wanted, self.usual_baudrate)
-        return super()._patience_s + 4 * self._n_points * BITS_PER_BYTE / speed
+    def _transfer_s(self) -> float:
+        """Seconds that the longest spectrum takes on the line, at the slower of the speeds that it may have."""
+        return 4 * self._n_points * BITS_PER_BYTE / min(self._wanted, self.usual_baudrate)
 
     def _greet(self) -> None:
         if self._answers():
@@ -200,7 +200,7 @@ class OceanLetter(PolledSpectrometer[Event]):
             n_bytes, self._letters.stray_bytes = self._letters.stray_bytes, 0
             raise self._exchange.failure("unasked", f"the spectrometer sent {n_bytes} bytes without being asked")
         self._letters.expect(Expected.SPECTRUM)
-        event = self._ask(ACQUIRE)
+        event = self._ask(ACQUIRE, self._transfer_s)
         if not isinstance(event, LetterSpectrum):
             raise self._unexpected(event, "S")
         if self._settings.onboard_scans == 1:

@@ -176,10 +176,10 @@ class PolledSpectrometer(ABC, Generic[E]):
     def _patience_s(self) -> float:
         return self._settings.timeout_s + self._settings.onboard_scans * self._integration_us / 1e6
 
-    def _ask(self, request: bytes) -> E:
-        """Send a request in step and return the event that follows."""
+    def _ask(self, request: bytes, transfer_s: float = 0.0) -> E:
+        """Send a request in step and return the event that follows; a long answer takes `transfer_s` on the line."""
         self._get_into_step()
-        return self._exchange.ask(request, self._patience_s)
+        return self._exchange.ask(request, self._patience_s + transfer_s)
 
     def _get_into_step(self) -> None:
         if self._exchange.in_step:

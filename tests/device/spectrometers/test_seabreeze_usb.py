@@ -12,6 +12,11 @@ import pytest
 from device.spectrometers import Spectrometer, SpectrometerLostError, SpectrometerSettings, create_spectrometer
 from specnet.errors import ConfigurationError, SpectrometerError, SpectrumError
 
+PUBLIC = {
+    "from_first_available", "from_serial_number", "integration_time_micros", "integration_time_micros_limits",
+    "intensities", "wavelengths", "max_intensity", "pixels", "close", "model",
+}  # fmt: skip
+
 
 class SeaBreezeError(Exception):
     pass
@@ -139,3 +144,10 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "seabreeze", None)
     with pytest.raises(ConfigurationError, match="pip install seabreeze"):
         create_spectrometer(SpectrometerSettings(driver="seabreeze"), 4)
+
+
+def test_the_package_itself_where_it_is_installed() -> None:
+    real = pytest.importorskip("seabreeze.spectrometers")
+    assert all(hasattr(real.Spectrometer, name) for name in vars(StandIn) if name in PUBLIC)
+    with pytest.raises(SpectrometerLostError, match="nobody"):
+        opened("nobody")
