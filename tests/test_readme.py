@@ -64,10 +64,12 @@ def test_every_command_and_option_exists(words, tmp_path):
 def test_the_device_configuration_is_valid(tmp_path):
     from device.config import load_device_configuration
 
-    (text,) = blocks("toml")
+    node, spectrometer = blocks("toml")
     path = tmp_path / "node.toml"
-    path.write_text(text)
-    assert load_device_configuration(path, environment={}).split == tomllib.loads(text)["split"]
+    path.write_text(node)
+    assert load_device_configuration(path, environment={}).split == tomllib.loads(node)["split"]
+    path.write_text(node.replace("[spectrometer]", "[ignored]").split("[ignored]")[0] + spectrometer)
+    assert load_device_configuration(path, environment={}).spectrometer.dark.subtract
 
 
 def test_linked_files_and_make_targets_exist():

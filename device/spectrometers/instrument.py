@@ -123,6 +123,7 @@ class Instrument:
         micros = self._driver.exposure_micros
         temperature = self._driver.temperature_c() if settings.dark.subtract else None
         average, flags, highest, brightest = ScanAverage(self.pixels), self._standing, 0.0, 0
+        counts: NDArray[Any] = np.zeros(self.pixels)
         for _ in range(settings.scans):
             scan = self._driver.intensities()
             # a corrected spectrum no longer shows that it was saturated, and a hot pixel always is
@@ -130,8 +131,10 @@ class Instrument:
             flags |= judge_saturation(good, settings.full_scale)
             if float(good.max()) > highest:
                 highest, brightest = float(good.max()), int(self._good[int(good.argmax())])
-            average.add(self._corrected(scan))
-        counts = average.mean
+            counts = self._corrected(scan)
+            average.add(counts)
+        if settings.scans > 1:
+            counts = average.mean
         if settings.dark.subtract:
             flags, counts = self._subtract_dark(flags, counts, micros, temperature)
         if self._bad.pixels:
@@ -207,8 +210,8 @@ class Instrument:
         return Quality(0) if near else Quality.WRONG_AXIS
 
     def _subtract_dark(
-        self, flags: Quality, counts: NDArray[np.float64], micros: int, temperature: float | None
-    ) -> tuple[Quality, NDArray[np.float64]]:
+        self, flags: Quality, counts: NDArray[Any], micros: int, temperature: float | None
+    ) -> tuple[Quality, NDArray[Any]]:
         dark = self._dark.fitting(micros, temperature)
         if dark is None:
             return flags | Quality.NO_DARK, counts

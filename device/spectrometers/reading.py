@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from device.spectrometers.quality import Quality
@@ -17,7 +17,8 @@ class Reading:
     Parameters
     ----------
     counts
-        Spectrum ``(n_points,)`` in the order of the pixels: averaged, dark subtracted and repaired as the settings say.
+        Spectrum ``(n_points,)`` in the order of the pixels: averaged, dark subtracted and repaired as the settings say;
+        the driver's own whole numbers where they say nothing of all that.
     flags
         What is known against it; never classify one that is not `Quality.usable`.
     integration_us
@@ -30,7 +31,7 @@ class Reading:
         Temperature of the detector; None where the instrument does not tell it.
     """
 
-    counts: NDArray[np.float64]
+    counts: NDArray[Any]
     flags: Quality
     integration_us: int
     scans: int

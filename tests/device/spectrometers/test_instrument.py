@@ -36,6 +36,7 @@ def test_a_plain_reading(tmp_path: Path) -> None:
     np.testing.assert_array_equal(reading.counts, SHAPE)
     assert (reading.flags, reading.integration_us, reading.scans, reading.highest_raw) == (Quality(0), 3000, 1, 1000)
     assert reading.usable
+    assert reading.counts.dtype.kind == "i", "a spectrum without corrections is sent without loss"
 
 
 def test_scans_are_averaged(tmp_path: Path) -> None:
