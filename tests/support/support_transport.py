@@ -44,6 +44,7 @@ class UnreliableLine:
         self._chance = random.Random(seed)
         self._queue = bytearray()
         self.served: list[np.ndarray] = []
+        self.withheld: bytes | None = None
         self.closed = False
 
     def read(self, timeout: float) -> bytes:
@@ -64,7 +65,18 @@ class UnreliableLine:
             if isinstance(reply, SpectrumWish):
                 self.served.append(self._spectra[len(self.served) % len(self._spectra)])
                 reply = self._board.spectrum(self.served[-1])
+                if self.withheld == b"":
+                    self.withheld, reply = reply, b""
             self._queue += reply
+
+    def withhold(self) -> None:
+        """Keep back the next spectrum until `release`."""
+        self.withheld = b""
+
+    def release(self) -> None:
+        """Deliver what was kept back."""
+        self._queue += self.withheld or b""
+        self.withheld = None
 
     def set_baudrate(self, baudrate: int) -> bool:
         return False

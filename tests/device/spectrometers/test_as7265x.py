@@ -27,6 +27,7 @@ CASE = CASES["as7265x"]
         (b"9" * 2000 + b"\nOK\n", [Garbage(2000), Reply(())]),
         (b"1,2\n3,4\nOK\n", [Reply((3.0, 4.0))]),
         (b"nan OK\n", [Garbage(6)]),
+        (b"1,2\nx\nOK\n", [Garbage(1), Reply(())]),
     ],
 )
 def test_answers(data: bytes, events: list[object]) -> None:

@@ -88,6 +88,12 @@ def test_damage_is_told_apart_and_a_message_inside_a_false_one_is_found() -> Non
     assert parser.flush() == [Message(MessageType.GET_SERIAL_NUMBER, payload=b"S1")]
 
 
+def test_a_message_inside_a_false_one_is_found_when_the_false_one_is_complete() -> None:
+    good = Message(MessageType.GET_SERIAL_NUMBER, payload=b"S1")
+    false_header = Message(1, payload=bytes(150)).encode()[:44]
+    assert MessageParser(200).feed(false_header + good.encode() + bytes(106)) == [DamagedMessage("footer"), good]
+
+
 def test_a_header_that_announces_gigabytes_is_none() -> None:
     parser = MessageParser(100)
     header = bytearray(Message(1).encode()[:44])

@@ -39,6 +39,21 @@ def test_one_byte_at_a_time_gives_the_same_spectra(case: Case) -> None:
     assert not spectrometer.counters
 
 
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(case: Case) -> None:
+    spectra = case.spectra(4)
+    line = UnreliableLine(make_board(case.protocol, case.n_points), spectra, piece=1 << 20)
+    settings = case.settings("line", timeout_s=0.05)
+    spectrometer = DRIVERS[case.driver](settings, case.n_points, connect=lambda: line)
+    spectrometer.open()
+    line.withhold()
+    with pytest.raises(SpectrometerError):
+        spectrometer.intensities()
+    line.release()
+    np.testing.assert_array_equal([spectrometer.intensities() for _ in range(3)], spectra[1:])
+    assert dict(spectrometer.counters) == {"timeout": 1}
+
+
 @pytest.mark.parametrize("chances", [{"lose": 0.3}, {"repeat": 0.3}, {"delay": 0.1, "lose": 0.1}])
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_a_bad_line_gives_typed_errors_and_with_a_checksum_no_wrong_spectrum(
