@@ -13,7 +13,8 @@ from specnet.errors import SpectrometerError
 
 QUIET_S = 0.03
 STALL_S = 0.5
-MAX_STALE_READS = 1000
+MAX_STALE_READS = 20_000
+MAX_DRAIN_S = 10.0
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
@@ -106,10 +107,14 @@ class Exchange(Generic[E]):
 
     def drain(self) -> None:
         """Throw away what still comes, until the line is quiet."""
+        # a slow line may be in the middle of a long spectrum that nobody wants any more
+        deadline = time.monotonic() + MAX_DRAIN_S
         for _ in range(MAX_STALE_READS):
             if not self.transport.read(QUIET_S):
                 self._parser.reset()
                 return
+            if time.monotonic() > deadline:
+                break
         raise SpectrometerLostError("the spectrometer sends without being asked and does not stop")
 
     def failure(self, kind: str, message: str) -> SpectrometerError:

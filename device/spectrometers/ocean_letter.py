@@ -149,6 +149,7 @@ class OceanLetter(PolledSpectrometer[Event]):
 
     def _remembered(self, index: int) -> str:
         """Text of the memory; empty when the instrument has none there."""
+        self._get_into_step()
         self._letters.expect(Expected.MEMORY)
         event = self._ask(query_memory(index))
         # some firmwares fill up with zeros, others end the line

@@ -26,7 +26,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(data=st.data())
 def test_how_the_bytes_are_cut_changes_no_event_and_little_is_held(subject: Subject, data: st.DataObject) -> None:
     content = data.draw(inputs(subject))
@@ -55,7 +55,7 @@ def test_a_good_answer_is_one_event(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("subject", SUBJECTS.values(), ids=SUBJECTS.keys())
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_after_garbage_and_a_reset_a_good_answer_is_read(subject: Subject, data: st.DataObject) -> None:
     parser, fresh = subject.make(), subject.make()
@@ -68,7 +68,7 @@ def test_after_garbage_and_a_reset_a_good_answer_is_read(subject: Subject, data:
 
 @pytest.mark.parametrize("name", ["c12880ma", "as7265x", "declarative-text"])
 @given(garbage=st.binary(max_size=2000))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 def test_lines_are_found_again_at_the_next_end_of_line(name: str, garbage: bytes) -> None:
     subject = SUBJECTS[name]
     # an acknowledgement closes whatever numbers a cut-off answer has left behind
@@ -80,7 +80,7 @@ def test_lines_are_found_again_at_the_next_end_of_line(name: str, garbage: bytes
 
 @pytest.mark.parametrize("name", ["ocean-binary", "declarative-binary"])
 @given(garbage=st.binary(max_size=400), prefix=st.sampled_from([b"", b"\xc1", b"\xc1\xc0", b"\xaa", b"\xaa\x55"]))
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 def test_frames_are_found_again_inside_what_looked_like_one(name: str, garbage: bytes, prefix: bytes) -> None:
     subject = SUBJECTS[name]
     parser = subject.make()
