@@ -16,6 +16,7 @@ from device.spectrometers.ocean_letter_protocol import (
     BAUDRATES,
     BINARY_MODE,
     POWER_UP_BAUDRATE,
+    VERSION,
     Acknowledged,
     Damaged,
     Event,
@@ -24,6 +25,7 @@ from device.spectrometers.ocean_letter_protocol import (
     LetterSpectrum,
     Memory,
     Refused,
+    Word,
     command,
     query_memory,
 )
@@ -82,6 +84,7 @@ class OceanLetter(PolledSpectrometer[Event]):
         self._letters = LetterParser(n_points)
         super().__init__(settings, n_points, self._letters, connect)
         self._serial_number = ""
+        self._firmware = ""
         self._wavelengths: NDArray[np.float64] | None = None
 
     @property
@@ -93,6 +96,11 @@ class OceanLetter(PolledSpectrometer[Event]):
     def integration_time_micros_limits(self) -> tuple[int, int]:
         """1 ms to 65.535 s."""
         return 1_000, 65_535_000
+
+    @property
+    def firmware(self) -> str:
+        """Version of the microcontroller's program, such as 1.00.0; empty before it is known."""
+        return self._firmware
 
     def wavelengths(self) -> NDArray[np.float64] | None:
         """Wavelengths ``(n_points,)`` in nm from the instrument's memory; None when it holds none."""
@@ -140,12 +148,22 @@ class OceanLetter(PolledSpectrometer[Event]):
         return any(isinstance(event, Acknowledged) for event in self._exchange.events(GREETING_S))
 
     def _set_up(self) -> None:
+        self._firmware = self._version()
         self._tell("k", 1)
         self._tell("A", self._settings.onboard_scans)
         self._tell("B", self._settings.boxcar)
         self._serial_number = self._remembered(SERIAL_NUMBER)
         self._wavelengths = self._remembered_wavelengths()
         self._nonlinearity = self._remembered_nonlinearity()
+
+    def _version(self) -> str:
+        self._get_into_step()
+        self._letters.expect(Expected.WORD)
+        event = self._ask(VERSION)
+        if not isinstance(event, Word):
+            raise self._unexpected(event, "v")
+        # 1000 is read as 1.00.0
+        return f"{event.value // 1000}.{event.value // 10 % 100:02d}.{event.value % 10}"
 
     def _remembered(self, index: int) -> str:
         """Text of the memory; empty when the instrument has none there."""

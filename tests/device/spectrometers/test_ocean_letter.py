@@ -145,6 +145,7 @@ def test_the_memory_tells_serial_number_wavelengths_and_nonlinearity() -> None:
     with simulated(CASE, counts(2)) as board:
         spectrometer = CASE.driver_at(board.port, correct_nonlinearity=True)
         assert spectrometer.serial_number == "SIM00001"
+        assert spectrometer.firmware == "1.00.0"  # type: ignore[attr-defined]
         wavelengths = spectrometer.wavelengths()
         assert wavelengths is not None
         pixels = np.arange(16)
