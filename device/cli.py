@@ -7,13 +7,15 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from device.commands import init, model, ping, profile, run, selftest, simulate
+from device.commands import axis, dark, init, model, ping, profile, run, selftest, simulate
 from specnet.errors import SpecnetError
 
 COMMANDS = {
     "init": init,
     "run": run,
     "selftest": selftest,
+    "dark": dark,
+    "axis": axis,
     "profile": profile,
     "ping": ping,
     "model": model,

@@ -64,13 +64,15 @@ def test_every_command_and_option_exists(words, tmp_path):
 def test_the_device_configuration_is_valid(tmp_path):
     from device.config import load_device_configuration
 
-    text, choosing = blocks("toml")
+    node, choosing, spectrometer = blocks("toml")
     path = tmp_path / "node.toml"
-    path.write_text(text)
-    assert load_device_configuration(path, environment={}).split == tomllib.loads(text)["split"]
-    names = "\n".join(line for line in text.split("[")[0].splitlines() if not line.startswith("split"))
-    path.write_text(f"{names}\n{choosing}")
+    path.write_text(node)
+    assert load_device_configuration(path, environment={}).split == tomllib.loads(node)["split"]
+    names = node.split("[")[0]
+    path.write_text("\n".join(line for line in names.splitlines() if not line.startswith("split")) + f"\n{choosing}")
     assert load_device_configuration(path, environment={}).choosing.daily_joules == 500.0
+    path.write_text(f"{names}\n{spectrometer}")
+    assert load_device_configuration(path, environment={}).spectrometer.dark.subtract
 
 
 def test_linked_files_and_make_targets_exist():

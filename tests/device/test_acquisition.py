@@ -46,7 +46,7 @@ class Scripted:
     def close(self) -> None:
         pass
 
-    def set_integration_time(self, seconds: float) -> None:
+    def integration_time_micros(self, micros: int) -> None:
         pass
 
     def intensities(self) -> NDArray[np.int64]:

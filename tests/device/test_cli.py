@@ -59,7 +59,7 @@ def test_help_has_an_example(command: str) -> None:
         ("", ["--count", "-1"], "--count is 0 or more"),
         ("", ["--port", "/dev/null", "--bundle", "missing.specnet"], "missing.specnet"),
         ("[spectrometer]\nn_points = 7", ["--port", "/dev/null"], "n_points is 7"),
-        ('[spectrometer]\ndriver = "usb2000"', ["--port", "/dev/null"], "known: c12880ma"),
+        ('[spectrometer]\ndriver = "usb2000"', ["--port", "/dev/null"], "known: as7265x, c12880ma"),
         ('[broker]\nhost = ""', [], "host"),
         ("[outbox]\nmax_requests = 0", [], "outbox.max_requests"),
         ("[models]\nkeep = 1", [], "models.keep is from 2 to 100, got 1"),
