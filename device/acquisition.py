@@ -6,13 +6,14 @@ import logging
 import random
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from device.spectrometers import EndOfSpectraError, Spectrometer, SpectrometerLostError
+from device.spectrometers import EndOfSpectraError, SpectrometerLostError
+from device.spectrometers.reading import Reading as Taken
 from specnet.errors import SpectrometerError, SpectrumError
 from specnet.mqtt.backoff import BackOff
 
@@ -30,12 +31,37 @@ class Reading(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
+class Source(Protocol):
+    """What spectra come from, such as `device.spectrometers.instrument.Instrument`, whose errors it has."""
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+
+    @property
+    def serial_number(self) -> str:
+        """Serial number."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What happened."""
+
+    def open(self) -> None:
+        """Connect."""
+
+    def close(self) -> None:
+        """Disconnect."""
+
+    def read(self) -> Taken:
+        """Take one spectrum."""
+
+
 class Acquisition:
     """Reads spectra one after the other; opens the instrument again when it is lost.
 
     Parameters
     ----------
-    spectrometer
+    instrument
         Not yet open.
     interval_s
         Pause before each spectrum but the first, in seconds.
@@ -49,14 +75,14 @@ class Acquisition:
 
     def __init__(
         self,
-        spectrometer: Spectrometer,
+        instrument: Source,
         *,
         interval_s: float,
         stop_at_end: bool,
         stopped: threading.Event,
         generator: random.Random,
     ) -> None:
-        self._spectrometer = spectrometer
+        self._instrument = instrument
         self._interval_s = interval_s
         self._stop_at_end = stop_at_end
         self._stopped = stopped
@@ -67,11 +93,13 @@ class Acquisition:
         self._failures = 0
         self._restart = threading.Event()
         self._counters: Counter[str] = Counter()
+        self.on_turn: Callable[[], None] | None = None
+        """Called before each attempt: a sign of life while an instrument is away."""
 
     @property
     def counters(self) -> Mapping[str, int]:
         """Spectra read, failed readings, losses of the instrument, and what the driver counted."""
-        return MappingProxyType({**self._counters.copy(), **self._spectrometer.counters})
+        return MappingProxyType({**self._counters.copy(), **self._instrument.counters})
 
     def restart(self) -> None:
         """Open the instrument again before the next spectrum; from any thread."""
@@ -86,9 +114,11 @@ class Acquisition:
                 self._restart.clear()
                 self._counters["restarted"] += 1
                 self.close()
+            if self.on_turn is not None:
+                self.on_turn()
             try:
                 self._make_sure_it_is_open()
-                reading = self._take()
+                taken = self._instrument.read()
             except EndOfSpectraError:
                 if self._stop_at_end:
                     return None
@@ -100,27 +130,23 @@ class Acquisition:
             else:
                 self._failures = 0
                 self._counters["read"] += 1
-                return reading
+                return Reading(taken.counts, tuple(taken.flags.names))
         return None
 
     def close(self) -> None:
         """Disconnect."""
         self._open = False
-        self._spectrometer.close()
-
-    def _take(self) -> Reading:
-        """Take one spectrum; today's drivers know nothing against it."""
-        return Reading(self._spectrometer.intensities())
+        self._instrument.close()
 
     def _make_sure_it_is_open(self) -> None:
         if self._open:
             return
-        self._spectrometer.open()
+        self._instrument.open()
         self._open = True
         if self._was_open:
             self._counters["reopened"] += 1
         self._was_open = True
-        logger.info("spectrometer %s at %s is open", self._spectrometer.model, self._spectrometer.serial_number)
+        logger.info("spectrometer %s at %s is open", self._instrument.model, self._instrument.serial_number)
 
     def _failed(self, error: Exception) -> None:
         """Ask again; the same failure several times in a row means that the connection itself is bad."""

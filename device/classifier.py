@@ -6,14 +6,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from device.spectrometers.axis import PixelAxis
 from specnet.bundle import Bundle
 from specnet.errors import ConfigurationError, SpectrumError
-from specnet.exits import ExitPolicy
-from specnet.handover import OWN_POINT
+from specnet.exits import NEVER, ExitPolicy
+from specnet.handover import CHOSEN, OWN_POINT
 from specnet.runtime import Segments
 from specnet.spectra import check_intensity
 
@@ -46,6 +47,8 @@ class LocalAnswer:
         Positions ``(positions,)`` at which the last segment ran an adaptive unit; None where it has none.
     raw
         Intensities on the axis of the bundle's training spectra, when the spectrometer has that axis; else None.
+    codec
+        Codec that the operating point has for a request; empty for the one that the bundle names for the split point.
     """
 
     label: int
@@ -61,6 +64,16 @@ class LocalAnswer:
     known: bool = True
     active: NDArray[np.bool_] | None = None
     raw: NDArray[Any] | None = None
+    codec: str = ""
+
+
+@dataclass(frozen=True)
+class _InForce:
+    """An operating point as spectra need it: one object, so that it changes between two spectra and never within."""
+
+    policy: ExitPolicy
+    split: int
+    codec: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,9 @@ class LocalClassifier:
         Axis of the spectrometer; preprocessing is bound to it once.
     split
         The device runs segments 0..split; the number of stages means that everything is done here.
+    deepest
+        Segments up to this one are made ready, and operating points move the split and the codec to where tuning put
+        them. None leaves the split where it is.
     full_scale
         ADC value from which a spectrum counts as saturated; 0 switches the check off.
     threads
@@ -95,45 +111,82 @@ class LocalClassifier:
     """
 
     def __init__(
-        self, bundle: Bundle, pixels: PixelAxis, split: int, *, full_scale: float = 0.0, threads: int = 1
+        self,
+        bundle: Bundle,
+        pixels: PixelAxis,
+        split: int,
+        *,
+        deepest: int | None = None,
+        full_scale: float = 0.0,
+        threads: int = 1,
     ) -> None:
         n_stages = bundle.manifest.n_stages
         if not 0 <= split <= n_stages:
             raise ConfigurationError(f"split is 0 to {n_stages} with bundle {bundle.bundle_id}, got {split}")
         self.bundle = bundle
-        self.split = split
-        self._policy = bundle.manifest.policy
+        self._usual_split, self._deepest = split, deepest
+        self._in_force = _InForce(bundle.manifest.policy, split, "")
         self._pixels = pixels
         self._saturation = full_scale or None
         self._is_source = pixels.axis == bundle.source_axis
         self._prepare = bundle.pipeline.bind(pixels.axis)
-        self._segments = Segments(bundle, range(split + 1), threads=threads)
-        for index, segment in enumerate(bundle.manifest.segments[: split + 1]):
+        ready = max(split, deepest or 0) + 1
+        self._segments = Segments(bundle, range(ready), threads=threads)
+        for index, segment in enumerate(bundle.manifest.segments[:ready]):
             # the runtime allocates at its first call, which would make the first spectrum slow
             self._segments.run(index, np.zeros((1, *segment.input_shape), dtype=np.float32))
 
     @property
     def policy(self) -> ExitPolicy:
         """The exit policy in use."""
-        return self._policy
+        return self._in_force.policy
+
+    @property
+    def split(self) -> int:
+        """Split point in use."""
+        return self._in_force.split
 
     def use_operating_point(self, name: str) -> None:
-        """Take the exit policy of an operating point of the bundle; ``default`` is the bundle's own.
+        """Take an operating point of the bundle from the next spectrum on; ``default`` is the bundle's own.
 
         Raises
         ------
         ConfigurationError
-            When the bundle has none of this name.
+            When the bundle has none of this name, or it needs segments that are not made ready.
         """
+        self._in_force = self._find(name)
+
+    def check_operating_point(self, name: str) -> None:
+        """Raise what `use_operating_point` would, and change nothing."""
+        self._find(name)
+
+    def _find(self, name: str) -> _InForce:
         points = {OWN_POINT: self.bundle.manifest.policy, **self.bundle.manifest.operating_points}
         # a calibration has a point of that name too, which need not be the one in force
         points[OWN_POINT] = self.bundle.manifest.policy
         if name not in points:
             raise ConfigurationError(f"unknown operating point {name[:80]!r}; this bundle has {', '.join(points)}")
-        self._policy = points[name]
+        placement = self.bundle.manifest.placements.get(CHOSEN if name == OWN_POINT else name)
+        if self._deepest is None or placement is None:
+            return _InForce(points[name], self._usual_split, "")
+        if placement.split not in self._segments.loaded:
+            raise ConfigurationError(
+                f"operating point {name} needs segments 0 to {placement.split}, ready are 0 to "
+                f"{max(self._segments.loaded)}; the rest is over choosing.max_model_bytes"
+            )
+        return _InForce(points[name], placement.split, placement.codec)
 
     def classify(self, counts: ArrayLike) -> LocalAnswer | Rejection:
         """Judge one spectrum, counts ``(n_points,)``; what cannot be judged is rejected, never guessed."""
+        return self._judge(counts, self._in_force)
+
+    def hand_over(self, counts: ArrayLike, split: int, codec: str) -> LocalAnswer | Rejection:
+        """Run a spectrum up to a split point whatever the exits say, as if all of them had been uncertain."""
+        policy = self._in_force.policy
+        closed = msgspec.structs.replace(policy, thresholds=(NEVER,) * len(policy.thresholds))
+        return self._judge(counts, _InForce(closed, split, codec))
+
+    def _judge(self, counts: ArrayLike, point: _InForce) -> LocalAnswer | Rejection:
         started = time.perf_counter()
         try:
             checked = check_intensity(counts, self._pixels.n_points, self._saturation)
@@ -141,14 +194,16 @@ class LocalClassifier:
             spectrum = self._prepare(arranged)
         except SpectrumError as error:
             return Rejection(str(error))
-        return self._run(spectrum, arranged if self._is_source else None, started)
+        return self._run(point, spectrum, arranged if self._is_source else None, started)
 
-    def _run(self, spectrum: Float32, raw: NDArray[Any] | None, started: float) -> LocalAnswer | Rejection:
-        manifest, policy = self.bundle.manifest, self._policy
+    def _run(
+        self, point: _InForce, spectrum: Float32, raw: NDArray[Any] | None, started: float
+    ) -> LocalAnswer | Rejection:
+        manifest, policy = self.bundle.manifest, point.policy
         features = spectrum[np.newaxis, :, np.newaxis]
         state = policy.initial_state(1, len(manifest.classes))
         macs, times = 0, list[float]()
-        for index in range(self.split + 1):
+        for index in range(point.split + 1):
             before = time.perf_counter()
             output = self._segments.run(index, features)
             decision = policy.decide(index, output.logits, state)
@@ -175,4 +230,5 @@ class LocalClassifier:
             known=bool(decision.known[0]),
             active=None if output.depth is None else output.depth[0] > 0,
             raw=raw,
+            codec=point.codec if index == point.split else "",
         )

@@ -7,15 +7,19 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from device.commands import history, ping, profile, run, selftest, simulate
+from device.commands import axis, dark, history, init, model, ping, profile, run, selftest, simulate
 from specnet.errors import SpecnetError
 
 COMMANDS = {
+    "init": init,
     "run": run,
     "history": history,
     "selftest": selftest,
+    "dark": dark,
+    "axis": axis,
     "profile": profile,
     "ping": ping,
+    "model": model,
     "simulate": simulate,
 }
 USER_ERROR = 2

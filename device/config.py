@@ -23,9 +23,13 @@ from typing import Any
 
 import msgspec
 
+from device.choosing.settings import AUTO, ChoosingSettings
+from device.choosing.table import deepest_split
 from device.journal.settings import HistorySettings, OutboxSettings
+from device.models.settings import ModelSettings
 from device.read_ahead import AcquisitionSettings
 from device.spectrometers.settings import SpectrometerSettings
+from device.textfile import TextFileSettings
 from specnet.configuration import load_configuration
 from specnet.errors import ConfigurationError, WireError
 from specnet.handover import OWN_POINT, usual_split
@@ -81,20 +85,23 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     site, device
         Names in the topics.
     bundle
-        Path of the model.
+        Path of the model that the device comes with; an update that was activated is used instead.
     state_dir
         Folder for what must survive a restart.
     split
         Segments 0..split run here; the number of the bundle's stages means all of them. None takes what tuning chose
         for the operating point, and 1 where the bundle was not tuned.
     operating_point
-        Exit policy out of the bundle; ``default`` is its own.
+        Out of the bundle, with its split and codec where `split` is None; ``default`` is the bundle's own, ``auto``
+        lets the node choose by what it measures.
     threads
         Threads of one segment call.
     stop_at_end
         Finish when a replayed recording is over; a real instrument never is.
     seed
         Of the choice of audit samples and of the jitter of retries; None takes it from the system.
+    spectrometer, broker, acquisition, outbox, history, uplink, choosing, models, textfile
+        Tables of their own.
     """
 
     device: str
@@ -112,6 +119,9 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     outbox: OutboxSettings = msgspec.field(default_factory=OutboxSettings)
     history: HistorySettings = msgspec.field(default_factory=HistorySettings)
     uplink: UplinkSettings = msgspec.field(default_factory=UplinkSettings)
+    choosing: ChoosingSettings = msgspec.field(default_factory=ChoosingSettings)
+    models: ModelSettings = msgspec.field(default_factory=ModelSettings)
+    textfile: TextFileSettings = msgspec.field(default_factory=TextFileSettings)
 
     def __post_init__(self) -> None:
         try:
@@ -120,10 +130,19 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             raise ConfigurationError(str(error)) from error
         _check("split", self.split or 0, 0, 63)
         _check("threads", self.threads, 1, 64)
+        if self.operating_point == AUTO and self.split is not None:
+            raise ConfigurationError(
+                f"operating_point = {AUTO!r} chooses the split too: leave out split, got {self.split}"
+            )
 
     def split_of(self, manifest: Manifest) -> int:
         """Where to split with a bundle."""
-        return usual_split(manifest, self.operating_point) if self.split is None else self.split
+        name = OWN_POINT if self.operating_point == AUTO else self.operating_point
+        return usual_split(manifest, name) if self.split is None else self.split
+
+    def deepest_of(self, manifest: Manifest) -> int | None:
+        """Last segment to make ready for the points of a bundle; None where the split is given."""
+        return deepest_split(manifest, self.choosing.max_model_bytes) if self.split is None else None
 
     @property
     def topics(self) -> Topics:

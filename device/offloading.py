@@ -10,7 +10,7 @@ from specnet.wire import OffloadRequest, Provisional, Topics, pack_request
 
 
 class RequestMaker:
-    """Encodes features with the codec that the bundle names for the split point.
+    """Encodes features with the codec of the operating point, else the one that the bundle names for the split point.
 
     A raw spectrum can be sent only by a spectrometer with the axis of the training spectra; another one sends what it
     has preprocessed, as float16.
@@ -64,7 +64,9 @@ class RequestMaker:
             sequence=sequence,
             bundle=bundle_id,
             split=split,
-            features=encode_handover(self._bundle, split, answer.features, raw=answer.raw, active=answer.active),
+            features=encode_handover(
+                self._bundle, split, answer.features, raw=answer.raw, active=answer.active, codec=answer.codec
+            ),
             state=self._manifest.state_layout.encode(answer.state),
             packed_state=True,
             provisional=Provisional(

@@ -88,6 +88,11 @@ class Reporter:
             self._say(record, final.bundle)
         self._journal.said(finals)
 
+    def operating_point(self, sequence: int, **details: Any) -> None:
+        """Say that another operating point is in force from a spectrum on."""
+        identity = {"device": self._records.device, "boot": self._journal.boot, "sequence": sequence}
+        self._writer.write({"type": "operating_point", **identity, **details})
+
     def rejected(self, sequence: int, reason: str, flags: tuple[str, ...] = ()) -> None:
         """Say that a spectrum cannot be judged."""
         self.counters["rejected"] += 1
@@ -152,6 +157,10 @@ class Reporter:
         """Count a command that was not obeyed."""
         self.counters["commands_refused"] += 1
         self._writer.write({"type": "command", "device": self._records.device, "obeyed": False, "reason": reason})
+
+    def model(self, record: Mapping[str, Any]) -> None:
+        """Say what becomes of the model."""
+        self._writer.write(record)
 
     def summary(self, pending: int, **details: Mapping[str, int] | int | float) -> None:
         """Close the run: counts, and how many requests are still without a final answer."""

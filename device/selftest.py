@@ -8,13 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from device.choosing.settings import AUTO
+from device.choosing.steering import decision_table
+from device.choosing.table import Row
 from device.classifier import LocalClassifier
 from device.config import DeviceConfiguration
+from device.models.starting import bundle_in_use
+from device.models.store import ModelStore
 from device.spectrometers import create_spectrometer
 from device.spectrometers.axis import resolve_axis
-from specnet.bundle import read_bundle
-from specnet.errors import BrokerError, SpecnetError
+from specnet.bundle import Bundle, read_bundle
+from specnet.errors import BrokerError, ConfigurationError, SpecnetError
 from specnet.files import write_bytes
+from specnet.handover import CHOSEN, OWN_POINT
 from specnet.mqtt import MqttSession
 from specnet.runtime import Segments, self_test
 
@@ -36,6 +42,7 @@ def run_checks(configuration: DeviceConfiguration) -> list[Check]:
     checks: list[tuple[str, Callable[[DeviceConfiguration], str]]] = [
         ("bundle", _check_bundle),
         ("axis and split", _check_model_fits),
+        ("operating points", _check_points),
         ("spectrometer", _check_spectrometer),
         ("broker", _check_broker),
         ("state folder", _check_disk),
@@ -50,26 +57,57 @@ def _run(name: str, check: Callable[[DeviceConfiguration], str], configuration: 
         return Check(name, False, str(error))
 
 
+def _bundle(configuration: DeviceConfiguration) -> Bundle:
+    """Read the bundle that is in use: the configuration's own, or an update."""
+    return read_bundle(bundle_in_use(ModelStore(configuration.state_dir), Path(configuration.bundle)))
+
+
 def _check_bundle(configuration: DeviceConfiguration) -> str:
     """Hashes, schema and self-test vectors, with the runtime that will be used."""
-    bundle = read_bundle(configuration.bundle)
+    bundle = _bundle(configuration)
     deviation = self_test(Segments(bundle))
     return f"{bundle.manifest.name} version {bundle.manifest.version}, id {bundle.bundle_id}, deviation {deviation:.1e}"
 
 
 def _check_model_fits(configuration: DeviceConfiguration) -> str:
-    bundle = read_bundle(configuration.bundle)
+    bundle = _bundle(configuration)
     pixels = resolve_axis(configuration.spectrometer, bundle.source_axis)
     split = configuration.split_of(bundle.manifest)
-    classifier = LocalClassifier(bundle, pixels, split)
-    classifier.use_operating_point(configuration.operating_point)
+    LocalClassifier(bundle, pixels, split)
     first, last = pixels.axis.values[0], pixels.axis.values[-1]
     return f"{pixels.n_points} points, {first:g} to {last:g} {pixels.axis.unit}; split {split}"
 
 
+def _check_points(configuration: DeviceConfiguration) -> str:
+    """Say which point is in force, which others can be, and what the bundle promises of them."""
+    bundle, in_force = _bundle(configuration), configuration.operating_point
+    manifest = bundle.manifest
+    if in_force == AUTO:
+        rows = decision_table(configuration, manifest).rows
+        return "chosen by what is measured among " + "; ".join(_row(row) for row in rows)
+    names = list(dict.fromkeys([OWN_POINT, *manifest.operating_points]))
+    if in_force not in names:
+        raise ConfigurationError(f"unknown operating point {in_force[:80]!r}; this bundle has {', '.join(names)}")
+    placed = {name: manifest.placements.get(CHOSEN if name == OWN_POINT else name) for name in names}
+    return f"{in_force} in force; " + ", ".join(
+        name if one is None else f"{name} ({_placed(one.split, one.codec)})" for name, one in placed.items()
+    )
+
+
+def _row(row: Row) -> str:
+    figures = f"accuracy {100 * row.expected.accuracy:.1f} %"
+    if row.sends:
+        figures += f", {row.expected.request_bytes:.0f} bytes a request, round trips up to {row.limit_ms:.0f} ms"
+    return f"{row.name} ({_placed(row.split, row.codec)}, {figures})"
+
+
+def _placed(split: int, codec: str) -> str:
+    return f"split {split} {codec}" if codec else f"split {split}"
+
+
 def _check_spectrometer(configuration: DeviceConfiguration) -> str:
     """Open it: drivers ask for a sign of life while opening. No spectrum is taken."""
-    n_points = resolve_axis(configuration.spectrometer, read_bundle(configuration.bundle).source_axis).n_points
+    n_points = resolve_axis(configuration.spectrometer, _bundle(configuration).source_axis).n_points
     spectrometer = create_spectrometer(configuration.spectrometer, n_points)
     spectrometer.open()
     spectrometer.close()

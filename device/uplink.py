@@ -12,19 +12,19 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-import msgspec
-
 from device.best_effort import BestEffort, Message
+from device.choosing.link_watch import LinkWatch
 from device.config import UplinkSettings
 from device.deadlines import Deadlines
 from device.listening import Listener
 from device.orders import Orders
 from device.outbox import Dropped, Outbox, PendingRequest
+from device.presence import Presence
 from device.results import ResultChecker
 from device.schedule import SendSchedule
 from specnet.errors import MessageTooLargeError, WireError
-from specnet.mqtt import BrokerSettings, Incoming, MqttSession, Will
-from specnet.wire import Answer, Birth, CommandReply, Result, State, Topics, decode, encode
+from specnet.mqtt import BrokerSettings, Incoming, MqttSession
+from specnet.wire import Answer, Birth, Result, Topics, decode, encode
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,6 @@ class Uplink:
         self._settings = settings
         self._topics = topics
         self._outbox = outbox
-        self._birth = birth
         self._checker = checker
         self._listener = listener
         self._schedule = SendSchedule(settings.window, settings.retry_s, settings.retry_max_s, generator)
@@ -80,17 +79,19 @@ class Uplink:
         self._deadlines = Deadlines()
         self._next_expiry = 0.0
         self._orders = Orders(listener)
+        self._presence = Presence(topics, birth, outbox.boot, self._orders)
+        self.link = LinkWatch()
+        self._routes: dict[str, Callable[[Incoming], None]] = {}
         self._at_hand: dict[tuple[int, int], tuple[str, bytes]] = {}
         self._inbox: deque[Incoming] = deque()
         self._best_effort = BestEffort()
         self._counters: Counter[str] = Counter()
         self._changed = threading.Condition()
         self._renewed = self._wake = self._stopping = False
-        offline = encode(State(device=topics.device, status="offline", boot=outbox.boot, reason="connection lost"))
         self._session = MqttSession(
             broker,
             f"specnet-{topics.site}-{topics.device}",
-            will=Will(topics.state, offline),
+            will=self._presence.offline("connection lost"),
             on_message=self._receive,
             on_up=self._connected,
         )
@@ -109,13 +110,38 @@ class Uplink:
         """Whether the broker is there."""
         return self._session.connected
 
+    def route(self, topic: str, handler: Callable[[Incoming], None]) -> None:
+        """Subscribe to one more topic; `handler` is called in the session's thread and must not wait. Before `start`.
+
+        The bound of its messages is the handler's concern; `BrokerSettings.max_payload_bytes` holds for all.
+        """
+        self._routes[topic] = handler
+
+    def when_connected(self, introduce: Callable[[], None]) -> None:
+        """Call `introduce` after each connect, in the uplink's thread. Before `start`."""
+        self._presence.also(introduce)
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> bool:
+        """Publish now, from any thread; False when that is not possible, and nothing is kept."""
+        try:
+            return self._session.publish(topic, payload, retain=retain)
+        except MessageTooLargeError as error:
+            logger.error("a message cannot be sent: %s", error)
+            return False
+
+    def stand(self, reason: str) -> None:
+        """Publish the state anew with these words, now or with the next connection."""
+        with self._changed:
+            self._presence.stand(reason)
+            self._notify()
+
     def start(self) -> None:
         """Begin to connect and to send what is pending; returns at once."""
         for schedule, audits in ((self._schedule, False), (self._audits, True)):
             for request in self._outbox.pending(audits=audits):
                 schedule.add(request.key)
-        self._session.subscribe(self._topics.result)
-        self._session.subscribe(self._topics.command)
+        for topic in (self._topics.result, self._topics.command, *self._routes):
+            self._session.subscribe(topic)
         self._session.start()
         self._thread.start()
 
@@ -154,6 +180,7 @@ class Uplink:
             self._schedule.remove(key)
             self._audits.remove(key)
             self._at_hand.pop(key, None)
+        self.link.forgotten(key)
 
     def audit(self, request: PendingRequest, topic: str, payload: bytes) -> None:
         """Store a sample whose result is only compared, and send it when no request waits; there may be no room."""
@@ -191,8 +218,7 @@ class Uplink:
             self._notify()
         if self._thread.ident is not None:
             self._thread.join(timeout)
-        offline = encode(State(device=self._topics.device, status="offline", boot=self._outbox.boot, reason="stopped"))
-        self._session.stop(timeout, Will(self._topics.state, offline))
+        self._session.stop(timeout, self._presence.offline("stopped"))
 
     def _notify(self) -> None:
         """Wake the uplink's thread; the lock is held."""
@@ -211,6 +237,9 @@ class Uplink:
             self._notify()
 
     def _receive(self, incoming: Incoming) -> None:
+        if (handler := self._routes.get(incoming.topic)) is not None:
+            handler(incoming)
+            return
         with self._changed:
             if len(incoming.payload) > MAX_INCOMING_BYTES:
                 self._counters["oversize"] += 1
@@ -237,7 +266,7 @@ class Uplink:
                 self._check_ages()
                 if renewed:
                     self._introduce()
-                self._send_reply()
+                self._presence.keep_up(self._session)
                 pause = self._send()
             except Exception:
                 logger.exception("uplink: unexpected error; what was not finished is sent again")
@@ -249,24 +278,11 @@ class Uplink:
 
     def _introduce(self) -> None:
         """Say who is there, and send again what the old connection may have lost."""
-        self._publish_state()
-        self._session.publish(self._topics.birth, encode(self._birth), retain=True)
+        self.link.renewed()
+        self._presence.introduce(self._session)
         with self._changed:
             self._schedule.connection_renewed()
             self._audits.connection_renewed()
-
-    def _publish_state(self, reply: CommandReply | None = None) -> bool:
-        state = State(
-            device=self._topics.device,
-            status="online",
-            boot=self._outbox.boot,
-            command=msgspec.UNSET if reply is None else reply,
-        )
-        return self._session.publish(self._topics.state, encode(state), retain=True)
-
-    def _send_reply(self) -> None:
-        if self._orders.reply is not None and self._publish_state(self._orders.reply):
-            self._orders.reply = None
 
     def _handle(self, inbox: deque[Incoming]) -> None:
         """Process what has come; all results in one transaction of the journal."""
@@ -286,6 +302,8 @@ class Uplink:
             request = None if key in answers else self._outbox.get(key)
             verdict = self._checker.judge(result, request)
             self._count(verdict)
+            if verdict == "answered" or verdict.startswith("audit_"):
+                self.link.answered(key, time.monotonic())
             if verdict == "answered" and request is not None:
                 answers[key] = (request, result)
             elif verdict.startswith("audit_"):
@@ -314,6 +332,7 @@ class Uplink:
             request = self._outbox.get(key)
             if request is not None:
                 self._count("overdue")
+                self.link.overdue(key)
                 self._listener.overdue(request)
         with self._changed:
             self._deadlines.sweep(lambda key: key in self._schedule)
@@ -348,7 +367,13 @@ class Uplink:
         return max(0.0, min(moment for moment in times if moment is not None) - time.monotonic())
 
     def _announce_all(self) -> bool:
-        return self._best_effort.send(self._session.publish, lambda: self._session.connected)
+        def publish(topic: str, payload: bytes) -> bool:
+            sent = self._session.publish(topic, payload)
+            if sent:
+                self.link.sent(None, len(payload), time.monotonic())
+            return sent
+
+        return self._best_effort.send(publish, lambda: self._session.connected)
 
     def _send_audits(self, now: float) -> bool:
         with self._changed:
@@ -381,6 +406,7 @@ class Uplink:
             self._give_up(key, f"too large for the broker: {error}")
             return True
         if sent:
+            self.link.sent(key, len(payload), now, audit=schedule is self._audits)
             with self._changed:
                 self._at_hand.pop(key, None)
                 kind = "sent" if schedule.sent(key, now) else "sent_again"

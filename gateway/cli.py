@@ -1,4 +1,4 @@
-"""``specnet-gateway``: serve, models, selftest, profile."""
+"""``specnet-gateway``: serve, models, publish, selftest, profile."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gateway.engine import EngineSettings, create_engine
 from gateway.logs import configure_logging
 from gateway.models import ModelStore, add_bundle
 from gateway.profiling import measure_gateway
+from gateway.publish_command import add_publish
 from gateway.selftest import Check, run_checks
 from gateway.service import GatewayService
 from specnet import __version__
@@ -230,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument("--requests", type=int, default=2000, metavar="N", help="requests for each load")
     profile.add_argument("--max-batch", type=int, help="most requests of a batch")
     profile.add_argument("--seed", type=int, default=0, help="of the moments at which requests come")
+    add_publish(commands)
     for command in (listing, adding, selftest, profile):
         _add_engine(command)
         command.add_argument("--json", action="store_true", help="one JSON document on stdout")

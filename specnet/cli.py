@@ -27,9 +27,13 @@ COMMANDS = {
     "train bottleneck": "train_bottleneck",
     "calibrate": "calibrate",
     "tune": "tune",
+    "tune architecture": "tune_architecture",
     "evaluate": "evaluate",
     "explain": "explain",
     "export": "export",
+    "sign keygen": "sign_keygen",
+    "sign sign": "sign_sign",
+    "sign verify": "sign_verify",
     "predict": "predict",
     "bench": "bench",
 }

@@ -10,7 +10,9 @@
     ├── ModelError                a network or checkpoint: unknown preset, shape, incompatible weights
     ├── BundleError               a *.specnet file: damaged, too large, foreign
     │   ├── BundleIntegrityError  a hash or a self-test vector does not agree
-    │   └── BundleVersionError    written by a newer format
+    │   ├── BundleVersionError    written by a newer format
+    │   └── SignatureError        a signature or key: missing, foreign, not trusted, of another bundle
+    ├── ModelStoreError           the device's models: unknown, going back, no room, cannot be fetched
     ├── CodecError                encoded features: damaged or not what was announced
     ├── WireError                 a message: malformed, invalid field
     │   ├── MessageTooLargeError  over the size limit
@@ -59,6 +61,14 @@ class BundleIntegrityError(BundleError):
 
 class BundleVersionError(BundleError):
     """A bundle was written in a format that this release does not know."""
+
+
+class SignatureError(BundleError):
+    """A signature is missing, not trusted or of another bundle, or a key cannot be used."""
+
+
+class ModelStoreError(SpecnetError):
+    """The models of a device cannot be changed as asked: unknown, an older version, no room, or not to be had."""
 
 
 class CodecError(SpecnetError):

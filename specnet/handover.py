@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,13 @@ def usual_split(manifest: Manifest, operating_point: str) -> int:
     name = CHOSEN if operating_point == OWN_POINT else operating_point
     placement = manifest.placements.get(name)
     return min(1, manifest.n_stages) if placement is None else placement.split
+
+
+def codecs_in_use(manifest: Manifest, splits: Sequence[int]) -> tuple[str, ...]:
+    """Name the codecs of requests at some split points: the bundle's for each, and those of its operating points."""
+    usual = [manifest.codecs[str(split)] for split in splits]
+    points = [one.codec for one in manifest.placements.values() if one.split in splits and one.codec]
+    return tuple(dict.fromkeys([*usual, *points]))
 
 
 def encode_handover(

@@ -16,6 +16,7 @@ from specnet.codec import CODECS, RAW, BottleneckInfo, StateLayout
 from specnet.codec.features import CODEC_NAME
 from specnet.errors import BundleError
 from specnet.exits import ExitPolicy
+from specnet.placement import Placement
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
@@ -65,20 +66,13 @@ class SegmentInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return macs
 
 
-class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where an operating point splits, and its codec there; at the number of stages nothing is sent."""
-
-    split: int
-    codec: str = ""
-
-
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the bundle holds. See the fields of `SegmentInfo` and `ExitPolicy` for the parts.
 
     `axis` is the model's axis, the one that `pipeline` ends on; `source_axis` the axis of the training spectra.
     `codecs` names the codec for each split point: split s means that the device has run segments 0..s. `bottlenecks`
     are learned codecs of this bundle, by name. `placements` say where operating points split, for those that tuning
-    found.
+    found, and what it expects of them.
     """
 
     format: str

@@ -21,12 +21,13 @@ from specnet.datasets import Holdout
 from specnet.errors import ConfigurationError
 from specnet.export import export_segments
 from specnet.files import write_atomically
-from specnet.manifest import SELFTEST, WEIGHTS, Manifest, Placement
+from specnet.manifest import SELFTEST, WEIGHTS, Manifest
 from specnet.nn import HARD, SpecNet, save_weights
+from specnet.placement import Placement
 from specnet.runtime import Segments, self_test
 from specnet.training.bottleneck_files import StoredBottleneck, read_bottlenecks, weights_sha256
 from specnet.training.run import Run
-from specnet.tuning.deployment import CHOSEN, Deployment
+from specnet.tuning.deployment import CHOSEN, Deployment, placements_of
 from specnet.tuning.points import Point
 from specnet.wire.topics import NAME
 
@@ -88,6 +89,7 @@ def pack(
         version=version,
         learned=read_bottlenecks(run),
         points={} if deployment is None else deployment.operating_points,
+        placements={} if deployment is None else placements_of(deployment),
     )
 
 
@@ -101,6 +103,7 @@ def assemble(
     version: int = 1,
     learned: Sequence[StoredBottleneck] = (),
     points: dict[str, Point] | None = None,
+    placements: Mapping[str, Placement] | None = None,
 ) -> Manifest:
     """Write a bundle from what is in memory.
 
@@ -116,6 +119,8 @@ def assemble(
         Bottlenecks of this network.
     points
         Operating points that tuning found, the chosen one among them.
+    placements
+        Where they split, and what tuning expects of them.
     """
     if not NAME.match(name):
         raise ConfigurationError(f"a model's name is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
@@ -152,7 +157,7 @@ def assemble(
         segments=tuple(segment.info for segment in segments),
         policy=tuned.get(CHOSEN, calibration.policy),
         operating_points={**calibration.operating_points, **tuned},
-        placements={name: Placement(point.split, point.codec) for name, point in points.items()},
+        placements=dict(placements or {}),
         codecs={str(split): _codec(split, bottlenecks) for split in range(len(segments) - 1)}
         | {str(points[name].split): points[name].codec for name in reversed(points) if points[name].codec},
         architecture=run.network.config.to_dict(),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-HEAVY = ("torch", "scipy", "sklearn", "h5py", "onnx", "matplotlib", "rich", "pydantic")
+HEAVY = ("torch", "scipy", "sklearn", "h5py", "onnx", "matplotlib", "rich", "pydantic", "cryptography")
 CORE = (
     "specnet.errors",
     "specnet.spectra",
@@ -19,6 +19,7 @@ CORE = (
     "specnet.handover",
     "specnet.manifest",
     "specnet.bundle",
+    "specnet.signing",
     "specnet.wire",
     "specnet.configuration",
     "specnet.mqtt",

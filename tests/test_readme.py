@@ -53,7 +53,7 @@ def test_the_commands_from_spectra_to_a_bundle_run(tmp_path):
 @pytest.mark.parametrize("words", ALL_COMMANDS, ids=shlex.join)
 def test_every_command_and_option_exists(words, tmp_path):
     names = [word for word in words[1:] if not word.startswith("-")]
-    depth = 2 if names[0] in {"models", "bench"} or " ".join(names[:2]) in COMMANDS else 1
+    depth = 2 if names[0] in {"models", "model", "bench"} or " ".join(names[:2]) in COMMANDS else 1
     done = run([words[0], *names[:depth], "--help"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "example:" in done.stdout.lower()
@@ -64,10 +64,15 @@ def test_every_command_and_option_exists(words, tmp_path):
 def test_the_device_configuration_is_valid(tmp_path):
     from device.config import load_device_configuration
 
-    (text,) = blocks("toml")
+    node, choosing, spectrometer = blocks("toml")
     path = tmp_path / "node.toml"
-    path.write_text(text)
-    assert load_device_configuration(path, environment={}).split == tomllib.loads(text)["split"]
+    path.write_text(node)
+    assert load_device_configuration(path, environment={}).split == tomllib.loads(node)["split"]
+    names = node.split("[")[0]
+    path.write_text("\n".join(line for line in names.splitlines() if not line.startswith("split")) + f"\n{choosing}")
+    assert load_device_configuration(path, environment={}).choosing.daily_joules == 500.0
+    path.write_text(f"{names}\n{spectrometer}")
+    assert load_device_configuration(path, environment={}).spectrometer.dark.subtract
 
 
 def test_linked_files_and_make_targets_exist():

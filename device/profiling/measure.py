@@ -11,6 +11,8 @@ import numpy as np
 import onnxruntime as ort
 
 from device.config import DeviceConfiguration
+from device.models.starting import bundle_in_use
+from device.models.store import ModelStore
 from device.profiling.flushes import outbox_times
 from device.profiling.power import Power, measure_power
 from device.profiling.steps import StepRunner
@@ -48,7 +50,7 @@ def measure_device(
     BundleError
         When the bundle cannot be used; `AxisError` or `ConfigurationError` when the spectrometer's axis cannot.
     """
-    bundle = read_bundle(configuration.bundle)
+    bundle = read_bundle(bundle_in_use(ModelStore(configuration.state_dir), Path(configuration.bundle)))
     return profile_bundle(
         bundle,
         resolve_axis(configuration.spectrometer, bundle.source_axis),

@@ -1,6 +1,17 @@
-"""Spectrometers: line protocol, transports, drivers, and a simulator on a pseudo-terminal."""
+"""Spectrometers: protocols without input and output, transports, drivers, quality of spectra, simulated boards.
 
-from device.spectrometers import c12880ma as _c12880ma  # registers the driver
+=================  =============================================================================================
+`c12880ma`         Hamamatsu C12880MA on boards with the line protocol
+`ocean-letter`     Ocean Optics on RS-232: USB2000, USB4000, HR2000, HR4000, Flame
+`ocean-binary`     Ocean Optics with the Ocean Binary Protocol: STS and others
+`as7265x`          ams AS7265x, 18 channels, AT commands
+`declarative`      any board that a TOML file describes: `device.spectrometers.definition`
+`seabreeze`        Ocean Optics on USB through python-seabreeze, where that is installed
+=================  =============================================================================================
+"""
+
+# each registers its driver
+from device.spectrometers import as7265x, c12880ma, declarative, ocean_binary, ocean_letter, seabreeze_usb
 from device.spectrometers.settings import SpectrometerSettings
 from device.spectrometers.spectrometer import (
     EndOfSpectraError,
@@ -21,4 +32,4 @@ __all__ = [
     "register_spectrometer",
 ]
 
-del _c12880ma
+del as7265x, c12880ma, declarative, ocean_binary, ocean_letter, seabreeze_usb

@@ -10,7 +10,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from device.spectrometers.calibration import WavelengthCalibration
 from device.spectrometers.settings import SpectrometerSettings
+from device.spectrometers.spectrometer import known_axis
 from specnet.errors import AxisError, ConfigurationError
 from specnet.spectra import Quantity, SpectralAxis, convert_spectra
 
@@ -21,11 +23,13 @@ MAX_AXIS_BYTES = 4 << 20
 class PixelAxis:
     """Axis of the spectra as the model sees them, and the order in which the pixels are taken.
 
-    `order` is ``(n_points,)``; it turns the spectrum round where wavelengths become wavenumbers.
+    `order` is ``(n_points,)``; it turns the spectrum round where wavelengths become wavenumbers. `wavelengths` are
+    those of the pixels in nm ``(n_points,)`` in the order of the detector, None where only something else is known.
     """
 
     axis: SpectralAxis
     order: NDArray[np.intp]
+    wavelengths: NDArray[np.float64] | None = None
 
     @property
     def n_points(self) -> int:
@@ -38,15 +42,15 @@ class PixelAxis:
 
 
 def resolve_axis(settings: SpectrometerSettings, wanted: SpectralAxis) -> PixelAxis:
-    """Find out what the pixels mean: from a file, from a polynomial, or as in the training spectra.
+    """Find out what the pixels mean: from a file, a polynomial, the driver, or as in the training spectra.
 
     Parameters
     ----------
     settings
         Where the axis comes from.
     wanted
-        Axis of the training spectra: its quantity is converted to, and it is taken itself when the settings name no
-        axis.
+        Axis of the training spectra: its quantity is converted to, and it is taken itself when neither the settings nor
+        the driver name an axis.
 
     Raises
     ------
@@ -58,18 +62,20 @@ def resolve_axis(settings: SpectrometerSettings, wanted: SpectralAxis) -> PixelA
     if settings.axis_file:
         axis = _read_axis(Path(settings.axis_file))
     elif settings.coefficients:
-        pixels = np.arange(1, settings.n_points + 1, dtype=np.float64)
-        wavelengths = np.polynomial.polynomial.polyval(pixels, np.array(settings.coefficients))
-        axis = SpectralAxis(wavelengths, Quantity.WAVELENGTH)
+        calibration = WavelengthCalibration(settings.coefficients, first_pixel=1)
+        axis = SpectralAxis(calibration.wavelengths(settings.n_points), Quantity.WAVELENGTH)
     else:
-        axis = wanted
+        known = known_axis(settings)
+        axis = wanted if known is None else known
     if settings.n_points not in (0, axis.n_points):
         raise ConfigurationError(f"spectrometer.n_points is {settings.n_points}, its axis has {axis.n_points} points")
     order = np.arange(axis.n_points)
+    is_in_nm = axis.quantity is Quantity.WAVELENGTH and axis.unit == "nm"
+    wavelengths = axis.values if is_in_nm else None
     if (axis.quantity, axis.unit) != (wanted.quantity, wanted.unit):
         laser_nm = settings.laser_nm or None
         order, axis = convert_spectra(order, axis, wanted.quantity, wanted.unit, laser_nm=laser_nm)
-    return PixelAxis(axis, order)
+    return PixelAxis(axis, order, wavelengths)
 
 
 def _read_axis(path: Path) -> SpectralAxis:

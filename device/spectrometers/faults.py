@@ -9,7 +9,9 @@ import numpy as np
 
 from specnet.errors import ConfigurationError
 
-KINDS = ("garbage", "half", "unplug")
+KINDS = ("garbage", "half", "unplug", "refuse", "checksum", "stammer", "silence")
+"""Noise instead of an answer; an answer cut off; gone for a moment; a refusal; a wrong checksum, where the protocol has
+one; a good answer in small pieces; no answer at all."""
 EXAMPLE = "garbage=0.01,half=0.01,unplug=0.002,unplug@7"
 
 
@@ -92,6 +94,6 @@ class FaultInjector:
         return ""
 
     def garbage(self, n_bytes: int = 64) -> bytes:
-        """Noise of a line without newline."""
+        """Noise without newline."""
         noise = self._generator.integers(0, 256, n_bytes, dtype=np.uint8).tobytes()
         return noise.replace(b"\n", b"?")

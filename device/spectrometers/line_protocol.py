@@ -17,6 +17,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from device.spectrometers.framing import OverlongFrame, SeparatedFramer
+
 READ = b"SPEC.READ?\n"
 TIMING = b"SPEC.TIMING?\n"
 MAX_LINE_BYTES = 65_536
@@ -74,45 +76,25 @@ class LineParser:
     """
 
     def __init__(self, max_line_bytes: int = MAX_LINE_BYTES) -> None:
-        self._max_line_bytes = max_line_bytes
-        self._buffer = bytearray()
-        self._discarded = 0
+        self._framer = SeparatedFramer(b"\n", max_line_bytes)
 
     @property
     def held_bytes(self) -> int:
         """Bytes of an unfinished line in the buffer."""
-        return len(self._buffer)
+        return self._framer.held_bytes
 
     def feed(self, data: bytes) -> list[Event]:
         """Events of all lines that `data` completes; empty lines make none."""
         events: list[Event] = []
-        *complete, rest = data.split(b"\n")
-        for piece in complete:
-            self._append(piece)
-            if (event := self._finish_line()) is not None:
+        for frame in self._framer.feed(data):
+            event = OverlongLine(frame.n_bytes) if isinstance(frame, OverlongFrame) else _parse_line(frame.content)
+            if event is not None:
                 events.append(event)
-        self._append(rest)
         return events
 
     def reset(self) -> int:
         """Forget the unfinished line; returns how many bytes it had."""
-        lost = len(self._buffer) + self._discarded
-        self._buffer.clear()
-        self._discarded = 0
-        return lost
-
-    def _append(self, piece: bytes) -> None:
-        if self._discarded or len(self._buffer) + len(piece) > self._max_line_bytes:
-            self._discarded += len(self._buffer) + len(piece)
-            self._buffer.clear()
-        else:
-            self._buffer += piece
-
-    def _finish_line(self) -> Event | None:
-        line, discarded = bytes(self._buffer), self.reset()
-        if len(line) < discarded:
-            return OverlongLine(discarded)
-        return _parse_line(line)
+        return self._framer.reset()
 
 
 def _parse_line(line: bytes) -> Event | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from device.spectrometers.settings import SpectrometerSettings
 from specnet.errors import ConfigurationError, SpectrometerError
+from specnet.spectra import SpectralAxis
 
 
 class SpectrometerLostError(SpectrometerError):
@@ -20,7 +22,7 @@ class EndOfSpectraError(SpectrometerError):
 
 
 class Spectrometer(Protocol):
-    """A spectrometer, in the words of python-seabreeze."""
+    """A spectrometer, in the words of python-seabreeze (https://python-seabreeze.readthedocs.io)."""
 
     @property
     def model(self) -> str:
@@ -31,8 +33,20 @@ class Spectrometer(Protocol):
         """Serial number, or the port where the instrument has none."""
 
     @property
-    def n_points(self) -> int:
+    def pixels(self) -> int:
         """Number of pixels."""
+
+    @property
+    def max_intensity(self) -> float:
+        """Highest value that a pixel can have."""
+
+    @property
+    def integration_time_micros_limits(self) -> tuple[int, int]:
+        """Shortest and longest exposure, in microseconds."""
+
+    @property
+    def exposure_micros(self) -> int:
+        """Exposure in force, in microseconds: the one set last, rounded to what the instrument can do."""
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -44,22 +58,40 @@ class Spectrometer(Protocol):
     def close(self) -> None:
         """Disconnect; harmless when not connected."""
 
-    def set_integration_time(self, seconds: float) -> None:
-        """Set the exposure of the spectra that follow."""
+    def integration_time_micros(self, integration_time_micros: int) -> None:
+        """Set the exposure of the spectra that follow, in microseconds."""
 
-    def intensities(self) -> NDArray[Any]:
+    def wavelengths(self) -> NDArray[np.float64] | None:
+        """Wavelengths of the pixels ``(n_points,)`` in nm as the open instrument tells them; None when it does not."""
+
+    def temperature_c(self) -> float | None:
+        """Temperature of the detector or its board in degrees Celsius; None when the instrument does not tell it."""
+
+    def intensities(self, correct_dark_counts: bool = False, correct_nonlinearity: bool = False) -> NDArray[Any]:
         """Read one spectrum, ADC counts ``(n_points,)``.
 
         Raises
         ------
         SpectrumError
-            The line has another number of points; ask again.
+            The spectrum has another number of points; ask again.
         SpectrometerError
-            Garbage, a refusal or no answer in time; ask again.
+            Garbage, a refusal or no answer in time; ask again. Also when a correction is asked for whose pixels or
+            coefficients are unknown.
         SpectrometerLostError
             Unplugged: close and open again.
         EndOfSpectraError
             A replay is over.
+        """
+
+    def corrected(
+        self, counts: NDArray[Any], correct_dark_counts: bool, correct_nonlinearity: bool
+    ) -> NDArray[np.float64]:
+        """Correct raw counts ``(n_points,)`` afterwards, once they have been judged.
+
+        Raises
+        ------
+        SpectrometerError
+            When the pixels or coefficients for it are unknown.
         """
 
 
@@ -91,7 +123,24 @@ def create_spectrometer(settings: SpectrometerSettings, n_points: int) -> Spectr
     ConfigurationError
         When no driver has this name.
     """
+    return _factory(settings)(settings, n_points)
+
+
+def known_axis(settings: SpectrometerSettings) -> SpectralAxis | None:
+    """Axis that the driver knows without its instrument, by its static method `known_axis`; None when it has none.
+
+    Raises
+    ------
+    ConfigurationError
+        When no driver has this name, or its definition is faulty.
+    """
+    find: Callable[[SpectrometerSettings], SpectralAxis | None] | None
+    find = getattr(_factory(settings), "known_axis", None)
+    return None if find is None else find(settings)
+
+
+def _factory(settings: SpectrometerSettings) -> Factory:
     if settings.driver not in _drivers:
         known = ", ".join(list_spectrometers())
         raise ConfigurationError(f"unknown spectrometer driver {settings.driver!r}; known: {known}")
-    return _drivers[settings.driver](settings, n_points)
+    return _drivers[settings.driver]

@@ -1,4 +1,4 @@
-"""Bytes to and from an instrument."""
+"""Bytes to and from an instrument on a serial port."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ class Transport(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send all bytes; errors as `read`."""
+
+    def set_baudrate(self, baudrate: int) -> bool:
+        """Change the speed; False where there is none to change (a network)."""
 
     def close(self) -> None:
         """Disconnect; harmless when gone already."""
@@ -74,6 +77,16 @@ class SerialTransport:
             self._serial.write(data)
         except _GONE as error:
             raise SpectrometerLostError(f"serial port {self._port!r} is gone: {error}") from error
+
+    def set_baudrate(self, baudrate: int) -> bool:
+        """Change the speed; see `Transport`."""
+        try:
+            self._serial.baudrate = baudrate
+        except _GONE as error:
+            raise SpectrometerLostError(
+                f"serial port {self._port!r} cannot be set to {baudrate} baud: {error}"
+            ) from error
+        return True
 
     def close(self) -> None:
         """Disconnect; see `Transport`."""

@@ -39,11 +39,19 @@ def show_bundle(path: Path, manifest: Manifest) -> None:
     if manifest.policy not in points.values():
         points["own"] = manifest.policy
     rows = [
-        (f"{name} *" if policy == manifest.policy else name, policy.combiner, policy.score, _thresholds(policy))
+        (
+            f"{name} *" if policy == manifest.policy else name,
+            _placement(manifest, name),
+            policy.combiner,
+            policy.score,
+            _thresholds(policy),
+        )
         for name, policy in points.items()
     ]
     console.table(
-        "when spectra leave (* in force)", ("operating point", "combiner", "score", "thresholds of exits 0.."), rows
+        "when spectra leave (* in force)",
+        ("operating point", "split and codec, predicted", "combiner", "score", "thresholds of exits 0.."),
+        rows,
     )
 
 
@@ -82,6 +90,18 @@ def _step(step: dict[str, Any]) -> str:
         if name != "step" and value is not None and not isinstance(value, list | tuple)
     ]
     return f"{step['step']} ({', '.join(options)})" if options else str(step["step"])
+
+
+def _placement(manifest: Manifest, name: str) -> str:
+    """Where tuning put a point, and what it promised of it; '' where it did not."""
+    placement = manifest.placements.get(name)
+    if placement is None:
+        return ""
+    text = f"{placement.split} {placement.codec}".rstrip()
+    expected = placement.predicted
+    if expected is None:
+        return text
+    return f"{text}, {100 * expected.accuracy:.1f} %, {expected.mean_bytes:.0f} bytes a spectrum, {expected.link.name}"
 
 
 def _thresholds(policy: ExitPolicy) -> str:

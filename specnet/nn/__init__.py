@@ -7,6 +7,7 @@ from specnet.nn.heads import HEADS, ExitHead, LinearExit, create_head, register_
 from specnet.nn.network import DENSE, HARD, ExitOutputs, Gating, SpecNet
 from specnet.nn.protocol import ExitNetwork
 from specnet.nn.registry import create_model, list_models, load_weights, save_weights
+from specnet.nn.supernet import SuperNet
 from specnet.nn.taps import TAPS, Tap, create_tap, register_tap
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "LinearExit",
     "NetworkConfig",
     "SpecNet",
+    "SuperNet",
     "Tap",
     "create_block",
     "create_halting",

@@ -44,6 +44,11 @@ class ExitHead(nn.Module):
         """Multiply-accumulates of one spectrum."""
         raise NotImplementedError
 
+    @property
+    def joined_inputs(self) -> dict[str, tuple[int, ...]]:
+        """Channels of the features that a weight reads one behind the other, as in `specnet.nn.Block`."""
+        return {}
+
 
 T = TypeVar("T", bound=type[ExitHead])
 HEADS: dict[str, type[ExitHead]] = {}
@@ -123,6 +128,11 @@ class PooledHead(ExitHead):
     def macs(self) -> int:
         """The classifier, and the additions of the means."""
         return self.classify.weight.numel() + self.positions * self.classify.in_features // 2
+
+    @property
+    def joined_inputs(self) -> dict[str, tuple[int, ...]]:
+        """Maxima, then means."""
+        return {"classify.weight": (self.classify.in_features // 2,) * 2}
 
 
 class LinearExit(nn.Module):

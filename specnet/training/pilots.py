@@ -19,16 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from specnet.calibration.temperature import fit_temperature, negative_log_likelihood
-from specnet.exits import log_softmax
-from specnet.nn import DENSE
 from specnet.nn.protocol import ExitNetwork
 from specnet.training.config import TrainConfig
+from specnet.training.likelihood import judge_network
 from specnet.training.loop import train_network
 
 USUAL, WEAKER, STRONGER = "light", "none", "strong"
@@ -39,7 +36,6 @@ HARDLY = 1.02
 SHARE = 0.15
 """Of the epochs of the training that follows."""
 FEWEST_EPOCHS = 3
-BATCH = 512
 MAX_CHOICE_BYTES = 1 << 20
 
 Build = Callable[[TrainConfig], ExitNetwork]
@@ -81,8 +77,7 @@ def choose_recipe(
 
     Notes
     -----
-    What is judged is the tempered mean log-probability over all exits, exit 0 included: the network is not used
-    without it. Likelihood, because the accuracy of a hundred spectra tells nothing below three points.
+    What is judged is the tempered mean log-probability over all exits, see `judge_network`.
     """
     epochs = min(config.epochs, max(FEWEST_EPOCHS, round(SHARE * config.epochs)))
     tried: dict[str, float] = {}
@@ -94,7 +89,7 @@ def choose_recipe(
         network = build(recipe)
         additive = additive and network.exit0 is not None
         train_network(network, data, recipe, offsets=offsets if additive else None)
-        found = _judge(network, held_out, labels, additive=additive)
+        found = judge_network(network, held_out, labels, additive=additive).nats
         name = f"{augmentation}, {'added to exit 0' if additive else 'on its own'}"
         tried[name] = found
         stage(f"pilot {name}: {found:.3f} nats a calibration spectrum")
@@ -122,22 +117,3 @@ def read_choice(path: Path, identity: dict[str, Any]) -> Choice | None:
         return Choice(**kept)
     except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None  # they cost time, not correctness
-
-
-def _judge(network: ExitNetwork, spectra: NDArray[np.float32], labels: NDArray[np.int64], *, additive: bool) -> float:
-    logits = all_logits(network, spectra)
-    if additive:
-        logits[1:] += logits[0]
-    tempered = [log_softmax(each / np.float32(fit_temperature(each, labels))) for each in logits]
-    mean = log_softmax(np.mean(tempered, axis=0))
-    return negative_log_likelihood(mean, labels)
-
-
-def all_logits(network: ExitNetwork, spectra: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logits ``(E, n, C)`` of preprocessed spectra ``(n, L)`` at full depth."""
-    parts = []
-    with torch.no_grad():
-        for start in range(0, len(spectra), BATCH):
-            outputs = network(torch.from_numpy(spectra[start : start + BATCH])[:, None], DENSE)
-            parts.append(torch.stack(outputs.logits).numpy())
-    return np.concatenate(parts, axis=1)

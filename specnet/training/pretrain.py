@@ -22,8 +22,8 @@ from specnet.training.building import BACKBONE, save_backbone
 from specnet.training.config import AUTO, TrainConfig
 from specnet.training.data import file_sha256, split_file
 from specnet.training.distributed import current_processes
+from specnet.training.likelihood import all_logits
 from specnet.training.loop import Report, train_network
-from specnet.training.pilots import all_logits
 
 JUDGED = 2048
 """Held-out spectra that are judged at once."""

@@ -14,9 +14,10 @@ import msgspec
 
 from specnet.errors import ConfigurationError
 from specnet.files import write_json
+from specnet.placement import LinkFigures, Placement, Prediction
 from specnet.profiles import DeviceProfile, GatewayProfile, LinkProfile, Quantiles
 from specnet.tuning.choice import Wishes, choose
-from specnet.tuning.latency import Conditions
+from specnet.tuning.latency import Conditions, result_air_ms
 from specnet.tuning.options import Option
 from specnet.tuning.points import Point
 
@@ -129,6 +130,33 @@ def points_to_switch(points: Sequence[Point], chosen: Point, slower: Point | Non
     if slower is not None:
         table[SLOW_LINK] = slower
     return table
+
+
+def placements_of(deployment: Deployment) -> dict[str, Placement]:
+    """Where the operating points of a deployment split, and what was predicted of them: what a device chooses by."""
+    slow = slower_link(deployment.link)
+    return {
+        name: Placement(
+            point.split,
+            point.codec,
+            Prediction(
+                accuracy=min(1.0, max(0.0, point.estimate)),
+                offload_share=point.offload_share,
+                p95_ms=point.p95_ms,
+                request_bytes=point.bytes_per_spectrum,
+                mean_bytes=point.mean_bytes,
+                energy_mj=point.energy_mj,
+                link=_figures(slow if name == SLOW_LINK else deployment.link, point.bytes_per_spectrum),
+            ),
+        )
+        for name, point in deployment.operating_points.items()
+    }
+
+
+def _figures(link: LinkProfile, request_bytes: float) -> LinkFigures:
+    air_s = link.air_time_s(round(request_bytes))
+    effective = 8 * (request_bytes + link.overhead_bytes) / air_s if link.lora is not None else link.uplink_bits_s
+    return LinkFigures(link.name, link.round_trip_ms.p95, effective, link.overhead_bytes, result_air_ms(link))
 
 
 def best_of_options(points: Sequence[Point], wishes: Wishes, objective: str) -> dict[str, Point]:

@@ -15,27 +15,62 @@ from specnet.wire.messages import (
     decode,
     encode,
 )
+from specnet.wire.models import (
+    MAX_ANNOUNCEMENT_BYTES,
+    MAX_PART_BYTES,
+    MAX_PART_PAYLOAD_BYTES,
+    MAX_PART_REQUEST_BYTES,
+    MIN_PART_BYTES,
+    ModelAnnouncement,
+    ModelState,
+    Part,
+    PartRequest,
+)
 from specnet.wire.offload import pack_request, unpack_request
-from specnet.wire.topics import OffloadTopic, Topics, parse_offload_topic, shared_offload_filter
+from specnet.wire.standing import PointInForce
+from specnet.wire.topics import (
+    OffloadTopic,
+    Topics,
+    model_request_filter,
+    model_state_filter,
+    parse_model_request_topic,
+    parse_offload_topic,
+    shared_offload_filter,
+    site_model_topic,
+)
 
 __all__ = [
+    "MAX_ANNOUNCEMENT_BYTES",
+    "MAX_PART_BYTES",
+    "MAX_PART_PAYLOAD_BYTES",
+    "MAX_PART_REQUEST_BYTES",
     "MAX_PAYLOAD_BYTES",
+    "MIN_PART_BYTES",
     "PROTOCOL_VERSION",
     "Answer",
     "Birth",
     "Command",
     "CommandReply",
     "Message",
+    "ModelAnnouncement",
+    "ModelState",
     "OffloadRequest",
     "OffloadTopic",
+    "Part",
+    "PartRequest",
+    "PointInForce",
     "Provisional",
     "Result",
     "State",
     "Topics",
     "decode",
     "encode",
+    "model_request_filter",
+    "model_state_filter",
     "pack_request",
+    "parse_model_request_topic",
     "parse_offload_topic",
     "shared_offload_filter",
+    "site_model_topic",
     "unpack_request",
 ]

@@ -16,7 +16,33 @@ from numpy.typing import NDArray
 
 from specnet.codec import EncodedFeatures, StateLayout
 from specnet.errors import CodecError, MessageTooLargeError, MessageVersionError, WireError
-from specnet.wire.topics import MAX_SPLIT, NAME
+from specnet.wire.fields import MAX_COUNTER, MAX_TEXT
+from specnet.wire.fields import require as _require
+from specnet.wire.fields import require_counters as _check_counters
+from specnet.wire.fields import require_names as _check_names
+from specnet.wire.fields import require_text as _check_text
+from specnet.wire.topics import MAX_SPLIT
+
+__all__ = [
+    "MAX_CLASSES",
+    "MAX_COUNTER",
+    "MAX_LIST",
+    "MAX_PAYLOAD_BYTES",
+    "MAX_STATE_VALUE",
+    "MAX_TEXT",
+    "PROTOCOL_VERSION",
+    "Answer",
+    "Birth",
+    "Command",
+    "Message",
+    "OffloadRequest",
+    "Provisional",
+    "Result",
+    "State",
+    "decode",
+    "encode",
+    "request_id",
+]
 
 PROTOCOL_VERSION = 1
 MAX_PAYLOAD_BYTES = 262_144
@@ -24,9 +50,7 @@ MAX_CLASSES = 65_536
 MAX_STATE = 3 * MAX_CLASSES + 2
 """Numbers of the longest running state of an exit policy."""
 MAX_STATE_VALUE = 1e30
-MAX_TEXT = 500
 MAX_LIST = 64
-MAX_COUNTER = 2**53 - 1
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -364,29 +388,6 @@ def _check_version(kind: type[Message], payload: bytes) -> None:
         return
     if version != PROTOCOL_VERSION:
         raise MessageVersionError(f"{kind.__name__} has protocol version {version}, expected {PROTOCOL_VERSION}")
-
-
-def _require(condition: bool, message: str) -> None:
-    """Raise ValueError, which msgspec turns into a ValidationError while decoding."""
-    if not condition:
-        raise ValueError(message)
-
-
-def _check_names(**names: str) -> None:
-    for what, name in names.items():
-        _require(
-            NAME.match(name) is not None, f"{what} is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}"
-        )
-
-
-def _check_counters(**counters: int) -> None:
-    for what, value in counters.items():
-        _require(0 <= value <= MAX_COUNTER, f"{what} is 0 to {MAX_COUNTER}, got {value}")
-
-
-def _check_text(**texts: str) -> None:
-    for what, text in texts.items():
-        _require(len(text) <= MAX_TEXT, f"{what} has {len(text)} characters, at most {MAX_TEXT}")
 
 
 def _check_answer(label: int, probability: float, exit_index: int) -> None:

@@ -65,6 +65,31 @@ class Topics:
         """Messages of a device to itself, by which it measures its link."""
         return f"{self.base}/ping"
 
+    @property
+    def model(self) -> str:
+        """Retained `ModelAnnouncement` for this device."""
+        return f"{self.base}/model"
+
+    @property
+    def site_model(self) -> str:
+        """Retained `ModelAnnouncement` for all devices of the site."""
+        return site_model_topic(self.site)
+
+    @property
+    def model_state(self) -> str:
+        """Retained `ModelState` of this device."""
+        return f"{self.base}/model/state"
+
+    @property
+    def model_request(self) -> str:
+        """`PartRequest` messages from the device."""
+        return f"{self.base}/model/get"
+
+    @property
+    def model_part(self) -> str:
+        """`Part` messages to the device."""
+        return f"{self.base}/model/part"
+
     def offload(self, bundle: str, split: int) -> str:
         """`OffloadRequest` messages from the device."""
         if not 0 <= split <= MAX_SPLIT:
@@ -105,3 +130,26 @@ def shared_offload_filter(group: str, site: str = "+") -> str:
     """Shared subscription to the requests of all devices of a site, or of every site."""
     level = site if site == "+" else check_name(site, "site")
     return f"$share/{check_name(group, 'group')}/{PREFIX}/{level}/+/offload/+/+"
+
+
+def site_model_topic(site: str) -> str:
+    """Topic of the announcement for all devices of a site: one level shorter than any topic of a device."""
+    return f"{PREFIX}/{check_name(site, 'site')}/model"
+
+
+def model_request_filter(site: str) -> str:
+    """Subscription to the requests for parts of all devices of a site."""
+    return f"{PREFIX}/{check_name(site, 'site')}/+/model/get"
+
+
+def model_state_filter(site: str) -> str:
+    """Subscription to what all devices of a site say of their models."""
+    return f"{PREFIX}/{check_name(site, 'site')}/+/model/state"
+
+
+def parse_model_request_topic(topic: str) -> Topics:
+    """Find out whose `PartRequest` a topic is; `WireError` when it is another topic."""
+    levels = topic.split("/")
+    if len(levels) != 6 or "/".join(levels[:2]) != PREFIX or levels[4:] != ["model", "get"]:
+        raise WireError(f"not a topic of requests for parts: {topic[:200]!r}")
+    return Topics(levels[2], levels[3])

@@ -16,9 +16,11 @@ from device.spectrometers import (
     EndOfSpectraError,
     SpectrometerLostError,
     SpectrometerSettings,
-    create_spectrometer,
 )
 from device.spectrometers.faults import FaultPlan
+from device.spectrometers.instrument import create_instrument
+from device.spectrometers.quality import Quality
+from device.spectrometers.reading import Reading as Taken
 from device.spectrometers.simulator import SimulatedBoard
 from specnet.errors import SpectrometerError, SpectrumError
 
@@ -46,14 +48,11 @@ class Scripted:
     def close(self) -> None:
         pass
 
-    def set_integration_time(self, seconds: float) -> None:
-        pass
-
-    def intensities(self) -> NDArray[np.int64]:
+    def read(self) -> Taken:
         event = self._readings.pop(0)
         if isinstance(event, Exception):
             raise event
-        return event
+        return Taken(event, Quality(0), 1000, 1, float(event.max()))
 
 
 def acquire(spectrometer: Scripted, stopped: threading.Event | None = None, *, stop_at_end: bool = True) -> Acquisition:
@@ -128,7 +127,7 @@ def test_every_spectrum_of_a_faulty_board_arrives_once_and_in_order(tmp_path) ->
     faults = FaultPlan.parse("garbage=0.1,half@2,unplug@5,unplug@6")
     with serving(SimulatedBoard(spectra, link=link, faults=faults, seed=1)):
         source = Acquisition(
-            create_spectrometer(SpectrometerSettings(port=str(link), timeout_s=1.0), 16),
+            create_instrument(SpectrometerSettings(port=str(link), timeout_s=1.0), 16, tmp_path),
             interval_s=0.0,
             stop_at_end=True,
             stopped=threading.Event(),

@@ -37,7 +37,7 @@ def configuration(folder: Path, bundle: Path, text: str = "") -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["run", "history", "simulate", "selftest", "profile", "ping"])
+@pytest.mark.parametrize("command", ["init", "run", "history", "simulate", "selftest", "profile", "ping", "model"])
 def test_help_has_an_example(command: str) -> None:
     done = run(command, "--help")
     assert done.returncode == 0
@@ -59,7 +59,7 @@ def test_help_has_an_example(command: str) -> None:
         ("", ["--count", "-1"], "--count is 0 or more"),
         ("", ["--port", "/dev/null", "--bundle", "missing.specnet"], "missing.specnet"),
         ("[spectrometer]\nn_points = 7", ["--port", "/dev/null"], "n_points is 7"),
-        ('[spectrometer]\ndriver = "usb2000"', ["--port", "/dev/null"], "known: c12880ma"),
+        ('[spectrometer]\ndriver = "usb2000"', ["--port", "/dev/null"], "known: as7265x, c12880ma"),
         ('[broker]\nhost = ""', [], "host"),
         ("[outbox]\nmax_requests = 0", [], "outbox.max_requests"),
         ("[outbox]\nmax_age_s = 0", [], "outbox.max_age_s is from 1 to"),
@@ -67,6 +67,10 @@ def test_help_has_an_example(command: str) -> None:
         ("[history]\nmax_rows = 0", [], "history.max_rows is from 1 to"),
         ("[acquisition]\nqueue = 0", [], "acquisition.queue is from 1 to 1000, got 0"),
         ('[acquisition]\nwhen_full = "forget"', [], "acquisition.when_full"),
+        ("[models]\nkeep = 1", [], "models.keep is from 2 to 100, got 1"),
+        ('[models]\nurl_prefixes = ["https://a"]', [], "models.url_prefixes are"),
+        ('[models]\nname = "a/b"', [], "models.name is the name of a bundle"),
+        ('[textfile]\npath = "x.txt"', [], "textfile.path ends in .prom"),
         ("[uplink]\naudit_rate = 1.5", [], "uplink.audit_rate is from 0 to 1, got 1.5"),
     ],
 )
@@ -150,6 +154,7 @@ def test_selftest_passes_with_everything_there(
     assert [check["name"] for check in document["checks"]] == [
         "bundle",
         "axis and split",
+        "operating points",
         "spectrometer",
         "broker",
         "state folder",
@@ -165,7 +170,7 @@ def test_selftest_names_everything_that_is_missing(
     assert main(["selftest", "--config", str(path)]) == 1
     table = capsys.readouterr().out
     words = [line.split()[0] for line in table.splitlines()]
-    assert words == ["ok", "ok", "FAILED", "FAILED", "FAILED"]
+    assert words == ["ok", "ok", "ok", "FAILED", "FAILED", "FAILED"]
     assert "/dev/no-such-port" in table
     assert "127.0.0.1:1" in table
 

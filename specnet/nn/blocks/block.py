@@ -40,6 +40,14 @@ class Block(nn.Module):
         """Multiply-accumulates at one position."""
         raise NotImplementedError
 
+    @property
+    def joined_inputs(self) -> dict[str, tuple[int, ...]]:
+        """Channels of the features that a weight reads one behind the other, by its name; what is not named reads one.
+
+        A narrower unit has the first channels of each.
+        """
+        return {}
+
 
 T = TypeVar("T", bound=type[Block])
 BLOCKS: dict[str, type[Block]] = {}

@@ -50,3 +50,8 @@ class Ghost(Block):
         """``C A + k C + ceil(C/2) (A + C) + floor(C/2)``, A primary channels; the last term scales the copied ones."""
         layers = (self.expand, self.depthwise, self.project)
         return sum(layer.weight.numel() for layer in layers) + self.copied
+
+    @property
+    def joined_inputs(self) -> dict[str, tuple[int, ...]]:
+        """Primary and ghost features enter the second module."""
+        return {"project.weight": (self.expand.out_channels, self.channels)}

@@ -141,6 +141,10 @@ class SearchSpace:
             head_channels=(8, 12, 16, 24),
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form for JSON."""
+        return asdict(self)
+
     def __contains__(self, architecture: Architecture) -> bool:
         return (
             architecture.n_stages in self.stages

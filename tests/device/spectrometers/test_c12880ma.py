@@ -44,11 +44,10 @@ def test_reads_the_timing_and_sets_the_integration_time() -> None:
     transport = board([])
     spectrometer = opened(transport)
     assert spectrometer.timing() == (10_000.0, 2_500.0)
-    spectrometer.set_integration_time(0.5)
-    assert spectrometer.integration_time_s == 0.5
+    spectrometer.integration_time_micros(500_000)
     assert transport.commands[-1] == b"SPEC.INTEG 0.500000"
     with pytest.raises(SpectrometerError, match="integration time"):
-        spectrometer.set_integration_time(float("nan"))
+        spectrometer.integration_time_micros(0)
 
 
 @pytest.mark.parametrize(
@@ -85,12 +84,14 @@ def test_the_first_number_after_a_broken_line_is_not_glued_to_it() -> None:
 
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one() -> None:
-    spectrometer = opened(board([[None, None, LINE], [b"50,60,70,80\n"]]))
-    spectrometer._settings = SpectrometerSettings(port="fake", timeout_s=0.01, integration_time_s=1e-6)
-    transport = spectrometer._transport
-    assert isinstance(transport, FakeTransport)
-    transport.write(b"SPEC.READ?\n")
-    spectrometer._stumble("timeout")
+    readings: Iterator[Answer] = iter([[], [b"50,60,70,80\n"]])
+    timings: Iterator[Answer] = iter([[b"10000,2500\n"], [LINE, b"10000,2500\n"]])
+    transport = FakeTransport(
+        lambda command: next(readings) if command == b"SPEC.READ?" else next(timings) if b"TIMING" in command else []
+    )
+    spectrometer = opened(transport)
+    with pytest.raises(SpectrometerError, match="timeout"):
+        spectrometer.intensities()
     np.testing.assert_array_equal(spectrometer.intensities(), [50, 60, 70, 80])
 
 

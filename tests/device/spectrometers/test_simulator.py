@@ -154,5 +154,5 @@ def test_a_transport_whose_other_end_closes() -> None:
 
 
 def test_an_unknown_driver_is_named_with_those_there_are() -> None:
-    with pytest.raises(ConfigurationError, match="'usb2000'; known: c12880ma"):
+    with pytest.raises(ConfigurationError, match="'usb2000'; known: as7265x, c12880ma, declarative"):
         create_spectrometer(SpectrometerSettings(driver="usb2000"), 288)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-OURS = ("blocks", "halting", "heads", "taps", "stage", "network")
+OURS = ("blocks", "halting", "heads", "taps", "stage", "network", "supernet", "statistics")
 BASELINES = ("convolution", "resnet1d", "msdnet1d")
 MODULES = [f"specnet.nn.{name}" for name in (*OURS, *BASELINES)]
 WRONG = f"""

@@ -19,6 +19,7 @@ from specnet.nn import create_model
 from specnet.nn.protocol import ExitNetwork
 from specnet.training import TrainConfig, pilots, train
 from specnet.training.config import AUTO
+from specnet.training.likelihood import Judged
 from specnet.training.pilots import Choice, choose_recipe, read_choice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -110,7 +111,7 @@ def test_light_stays_unless_none_is_clearly_better_or_strong_hardly_worse(
     """What pilots find is given here: the rule that chooses by it is what is tested."""
     found = iter([1.0, none, strong])
     monkeypatch.setattr(pilots, "train_network", lambda *args, **kwargs: None)
-    monkeypatch.setattr(pilots, "_judge", lambda *args, **kwargs: next(found))
+    monkeypatch.setattr(pilots, "judge_network", lambda *args, **kwargs: Judged(next(found), 0.5))
     assert _choose(*FINE).augmentation == chosen
 
 

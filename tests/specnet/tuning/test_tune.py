@@ -19,7 +19,7 @@ from specnet.cli import main
 from specnet.datasets import Holdout
 from specnet.profiles import Quantiles, write_profile
 from specnet.training import load_run
-from specnet.tuning.deployment import read_deployment
+from specnet.tuning.deployment import placements_of, read_deployment
 from specnet.tuning.options import list_options
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -78,6 +78,7 @@ def test_it_chooses_writes_and_the_bundle_obeys(
     if chosen["codec"]:
         assert manifest.codecs[str(chosen["split"])] == chosen["codec"]
     assert set(deployment.operating_points) <= set(manifest.operating_points)
+    assert manifest.placements == placements_of(deployment)
 
 
 def test_links_decide_where_to_split(
