@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import math
 import random
 import sqlite3
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -16,10 +15,12 @@ from device.best_effort import BestEffort, Message
 from device.choosing.link_watch import LinkWatch
 from device.config import UplinkSettings
 from device.deadlines import Deadlines
+from device.inbox import Inbox
 from device.listening import Listener
 from device.orders import Orders
 from device.outbox import Dropped, Outbox, PendingRequest
 from device.presence import Presence
+from device.request_sender import RequestSender
 from device.results import ResultChecker
 from device.schedule import SendSchedule
 from specnet.errors import MessageTooLargeError, WireError
@@ -28,8 +29,6 @@ from specnet.wire import Answer, Birth, Result, Topics, decode, encode
 
 logger = logging.getLogger(__name__)
 
-MAX_INCOMING_BYTES = 16_384
-MAX_INBOX = 1000
 CONGESTED_S = 0.02
 AFTER_ERROR_S = 0.5
 MAX_EXPIRY_CHECK_S = 60.0
@@ -81,9 +80,8 @@ class Uplink:
         self._orders = Orders(listener)
         self._presence = Presence(topics, birth, outbox.boot, self._orders)
         self.link = LinkWatch()
-        self._routes: dict[str, Callable[[Incoming], None]] = {}
-        self._at_hand: dict[tuple[int, int], tuple[str, bytes]] = {}
-        self._inbox: deque[Incoming] = deque()
+        self._sender = RequestSender(outbox, topics.device, topics.result, settings.retry_max_s, settings.window)
+        self._inbox = Inbox()
         self._best_effort = BestEffort()
         self._counters: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -101,7 +99,7 @@ class Uplink:
     def counters(self) -> Mapping[str, int]:
         """What was sent, sent again, received and refused, and the session's own counters."""
         with self._changed:
-            own = dict(self._counters)
+            own = {**self._counters, **self._inbox.counters}
         own["best_effort_dropped"] = self._best_effort.dropped
         return MappingProxyType({**own, **{f"mqtt_{name}": n for name, n in self._session.counters.items()}})
 
@@ -115,7 +113,7 @@ class Uplink:
 
         The bound of its messages is the handler's concern; `BrokerSettings.max_payload_bytes` holds for all.
         """
-        self._routes[topic] = handler
+        self._inbox.route(topic, handler)
 
     def when_connected(self, introduce: Callable[[], None]) -> None:
         """Call `introduce` after each connect, in the uplink's thread. Before `start`."""
@@ -140,7 +138,7 @@ class Uplink:
         for schedule, audits in ((self._schedule, False), (self._audits, True)):
             for request in self._outbox.pending(audits=audits):
                 schedule.add(request.key)
-        for topic in (self._topics.result, self._topics.command, *self._routes):
+        for topic in (self._topics.result, self._topics.command, *self._inbox.routes):
             self._session.subscribe(topic)
         self._session.start()
         self._thread.start()
@@ -162,9 +160,7 @@ class Uplink:
             if request.key not in gone:
                 self._schedule.add(request.key)
                 self._deadlines.add(request.acquired + self._settings.deadline_s, request.key)
-                # what waits behind the window is read from the disk later
-                if len(self._at_hand) < self._settings.window:
-                    self._at_hand[request.key] = (topic, payload)
+                self._sender.keep(request.key, topic, payload)
             self._notify()
         for victim in dropped:
             self._tell_dropped(victim)
@@ -179,7 +175,7 @@ class Uplink:
         with self._changed:
             self._schedule.remove(key)
             self._audits.remove(key)
-            self._at_hand.pop(key, None)
+        self._sender.forget(key)
         self.link.forgotten(key)
 
     def audit(self, request: PendingRequest, topic: str, payload: bytes) -> None:
@@ -237,17 +233,10 @@ class Uplink:
             self._notify()
 
     def _receive(self, incoming: Incoming) -> None:
-        if (handler := self._routes.get(incoming.topic)) is not None:
-            handler(incoming)
+        if self._inbox.passed_on(incoming):
             return
         with self._changed:
-            if len(incoming.payload) > MAX_INCOMING_BYTES:
-                self._counters["oversize"] += 1
-            elif len(self._inbox) >= MAX_INBOX:
-                # the request stays pending and is sent again, so nothing is lost by this
-                self._counters["inbox_full"] += 1
-            else:
-                self._inbox.append(incoming)
+            if self._inbox.put(incoming):
                 self._notify()
 
     # ---- the uplink's own thread
@@ -259,7 +248,7 @@ class Uplink:
                 self._changed.wait_for(lambda: self._wake, pause)
                 stopping, renewed = self._stopping, self._renewed
                 self._renewed = self._wake = False
-                inbox, self._inbox = self._inbox, deque()
+                inbox = self._inbox.take()
             try:
                 self._handle(inbox)
                 self._check_deadlines()
@@ -284,7 +273,7 @@ class Uplink:
             self._schedule.connection_renewed()
             self._audits.connection_renewed()
 
-    def _handle(self, inbox: deque[Incoming]) -> None:
+    def _handle(self, inbox: list[Incoming]) -> None:
         """Process what has come; all results in one transaction of the journal."""
         answers: dict[tuple[int, int], tuple[PendingRequest, Result]] = {}
         for incoming in inbox:
@@ -386,32 +375,20 @@ class Uplink:
         return all(self._send_request(key, now, self._audits) for key in due if key not in hopeless)
 
     def _send_request(self, key: tuple[int, int], now: float, schedule: SendSchedule) -> bool:
-        with self._changed:
-            message = self._at_hand.get(key)
-        message = message or self._outbox.message(key)
-        if message is None:
-            self._forget(key)
-            return True
-        topic, payload = message
         try:
-            sent = self._session.publish(
-                topic,
-                payload,
-                # after this long it has been sent again; older copies need not wait at the broker
-                expiry_s=math.ceil(self._settings.retry_max_s),
-                response_topic=self._topics.result,
-                correlation=f"{self._topics.device}-{key[0]}-{key[1]}".encode(),
-            )
+            n_bytes = self._sender.send(key, self._session)
         except MessageTooLargeError as error:
             self._give_up(key, f"too large for the broker: {error}")
             return True
-        if sent:
-            self.link.sent(key, len(payload), now, audit=schedule is self._audits)
+        if n_bytes is None:
+            self._forget(key)
+            return True
+        if n_bytes:
+            self.link.sent(key, n_bytes, now, audit=schedule is self._audits)
             with self._changed:
-                self._at_hand.pop(key, None)
                 kind = "sent" if schedule.sent(key, now) else "sent_again"
                 self._counters[kind if schedule is self._schedule else f"audits_{kind}"] += 1
-        return sent
+        return n_bytes > 0
 
     def _give_up(self, key: tuple[int, int], reason: str) -> None:
         request = self._outbox.get(key)

@@ -15,10 +15,11 @@ from support_device import EchoGateway, result_for
 from support_journal import final, is_balanced, journal_at, spectrum
 
 from device.config import UplinkSettings
+from device.inbox import MAX_INCOMING_BYTES
 from device.journal import HistorySettings, Journal, OutboxSettings
 from device.outbox import Dropped, Outbox, PendingRequest
 from device.results import ResultChecker
-from device.uplink import AUDIT_ATTEMPTS, MAX_INCOMING_BYTES, Uplink
+from device.uplink import AUDIT_ATTEMPTS, Uplink
 from specnet.codec import encode_features
 from specnet.mqtt import BrokerSettings
 from specnet.wire import Answer, Birth, Command, OffloadRequest, Result, State, Topics, decode, encode

@@ -11,7 +11,7 @@ from support_bundle import DeviceSide
 from support_gateway import GatewayProcess, damaged
 from support_path import BUNDLE, DEVICE, SITE, Board, Node, Recording, check_answers, make_recording, make_store
 
-from device.uplink import MAX_INCOMING_BYTES
+from device.inbox import MAX_INCOMING_BYTES
 from specnet.mqtt import MqttSession
 from specnet.wire import Command, OffloadRequest, Result, Topics, decode, encode
 
