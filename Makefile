@@ -20,17 +20,20 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/specnet demo $(DEMO)
 
+# Two processes, a file of tests in one of them: most tests wait for other processes.
+PARALLEL := -n 2 --dist loadfile
+
 test: $(STAMP)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 # The device's own environment: the extra `device` and what runs tests, nothing else.
 test-device: $(DEVICE_STAMP)
-	$(DEVICE_VENV)/bin/python -m pytest tests/device
+	$(DEVICE_VENV)/bin/python -m pytest $(PARALLEL) tests/device
 
 $(DEVICE_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEVICE_VENV)
 	$(DEVICE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable '.[device]' pytest pytest-timeout hypothesis
+	  --editable '.[device]' pytest pytest-timeout pytest-xdist hypothesis
 	@touch $@
 
 lint: $(STAMP)

@@ -86,6 +86,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except BrokenPipeError:  # `specnet inspect ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    finally:
+        console.use_json(False)
     return int(document.get("exit_code", 0))
 
 

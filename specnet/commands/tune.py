@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from specnet.commands.given_profiles import given_device, given_gateway, given_link
 from specnet.console import note, progress, say, table
+from specnet.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from specnet.tuning.deployment import Deployment
@@ -111,6 +112,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         args.gateway_requests,
         answer_bytes=0 if args.no_answers else usual_answer_bytes(trained.classes),
     )
+    answers = conditions.answer_link_bytes * conditions.spectra_per_hour
+    if wishes.max_bytes_per_hour is not None and answers > wishes.max_bytes_per_hour:
+        raise ConfigurationError(
+            f"--max-bytes-per-hour is {wishes.max_bytes_per_hour:g}, the answers that the device publishes take "
+            f"{answers:,.0f} alone; --no-answers leaves them out"
+        )
     with progress("judging options", None) as advance:
         held = trained.cache(args.data, Holdout.CALIBRATION)
         options = list_options(trained, args.data, policy, held, advance=lambda name: advance(1, name))

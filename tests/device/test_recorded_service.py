@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from numpy.typing import NDArray
 from support_broker import Broker
 from support_device import ROOT, DeviceProcess, EchoGateway, serving
 
-from device.acquisition import Acquisition, Reading
 from device.config import load_device_configuration
 from device.journal.history import History
 from device.service import DeviceService
+from device.spectrometers.instrument import Instrument
+from device.spectrometers.quality import Quality
 from device.spectrometers.simulator import SimulatedBoard
 
 KILLS = 4
@@ -122,11 +124,14 @@ def test_flagged_spectra_are_recorded_and_rejected_and_callbacks_hear_everything
     intensity: NDArray[np.uint16],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Today's drivers give no flags: they are put onto the readings of a real board here."""
-    flags = {0: ("saturated",), 1: ("low_signal", "warm"), 2: ("warm",)}
-    take = Acquisition._take
+    """Flags are put onto the readings of a real board."""
+    repaired = Quality.PIXELS_REPAIRED
+    flags = {0: Quality.SATURATED, 1: Quality.LOW_SIGNAL | repaired, 2: repaired}
+    read = Instrument.read
     readings = iter(range(100))
-    monkeypatch.setattr(Acquisition, "_take", lambda self: Reading(take(self).counts, flags.get(next(readings), ())))
+    monkeypatch.setattr(
+        Instrument, "read", lambda self: replace(read(self), flags=flags.get(next(readings), Quality(0)))
+    )
     told: list[dict[str, Any]] = []
 
     def on_answer(record: Any) -> None:
@@ -140,7 +145,14 @@ def test_flagged_spectra_are_recorded_and_rejected_and_callbacks_hear_everything
         service = DeviceService(configuration, stream, threading.Event(), on_answer)
         assert service.run() == 0
     assert [record["type"] for record in told] == ["rejected", "rejected", *["answer"] * 4]
-    assert [record["flags"] for record in told] == [["saturated"], ["low_signal", "warm"], ["warm"], [], [], []]
+    assert [record["flags"] for record in told] == [
+        ["saturated"],
+        ["low_signal", "pixels_repaired"],
+        ["pixels_repaired"],
+        [],
+        [],
+        [],
+    ]
     assert "low_signal" in told[1]["reason"]
     written = [json.loads(line) for line in (tmp_path / "records").read_text().splitlines()]
     assert [record for record in written if record.get("final")] == told

@@ -89,8 +89,12 @@ def test_links_decide_where_to_split(
     quick = tuned(run, trained.data, device, tmp_path / "a", capsys, "--link", "ethernet", *limits)["chosen"]
     slow = tuned(run, trained.data, device, tmp_path / "b", capsys, "--link", "nb-iot", *limits)["chosen"]
     assert quick["p95_ms"] <= slow["p95_ms"] < 100_000
-    none = tuned(run, trained.data, device, tmp_path / "c", capsys, "--link", "wifi", "--max-bytes-per-hour", "0")
+    silent = ("--link", "wifi", "--max-bytes-per-hour", "0", "--no-answers")
+    none = tuned(run, trained.data, device, tmp_path / "c", capsys, *silent)
     assert none["chosen"]["mean_bytes"] == 0
+    words = ["tune", str(run), str(trained.data), "--device", str(device), "--out", str(tmp_path / "e"), *silent[:-1]]
+    assert main(words) == 2
+    assert "answers that the device publishes take" in capsys.readouterr().err
     few = tuned(
         run, trained.data, device, tmp_path / "d", capsys, "--link", "lorawan-dr4", "--max-request-bytes", "222",
         "--spectra-per-hour", "6",
