@@ -18,7 +18,7 @@ from gateway.config import PREFIX, GatewaySettings
 from gateway.engine import EngineSettings, create_engine
 from gateway.logs import configure_logging
 from gateway.models import ModelStore, add_bundle
-from gateway.profiling import measure_gateway
+from gateway.profiling import REST_S, measure_gateway
 from gateway.publish_command import add_publish
 from gateway.selftest import Check, run_checks
 from gateway.service import GatewayService
@@ -120,10 +120,18 @@ def _selftest(options: argparse.Namespace) -> int:
 def _profile(options: argparse.Namespace) -> int:
     if not 100 <= options.requests <= 1_000_000:
         raise ConfigurationError(f"--requests is from 100 to 1000000, got {options.requests}")
+    if not 0 <= options.rest_ms <= 10_000:
+        raise ConfigurationError(f"--rest-ms is from 0 to 10000, got {options.rest_ms}")
     shares = _shares(options.loads)
     with StatusLine() as status:
         profile = measure_gateway(
-            _settings(options), options.bundle, shares, options.requests, seed=options.seed, progress=status.show
+            _settings(options),
+            options.bundle,
+            shares,
+            options.requests,
+            seed=options.seed,
+            rest_s=options.rest_ms / 1e3,
+            progress=status.show,
         )
     if options.out is not None:
         write_profile(options.out, profile)
@@ -230,6 +238,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     profile.add_argument("--requests", type=int, default=2000, metavar="N", help="requests for each load")
     profile.add_argument("--max-batch", type=int, help="most requests of a batch")
+    profile.add_argument(
+        "--rest-ms",
+        type=float,
+        default=1e3 * REST_S,
+        metavar="MS",
+        help="pause before each single call, as between the requests of slow instruments "
+        f"(default: {1e3 * REST_S:g}; 0 measures a loop)",
+    )
     profile.add_argument("--seed", type=int, default=0, help="of the moments at which requests come")
     add_publish(commands)
     for command in (listing, adding, selftest, profile):

@@ -21,8 +21,8 @@ from specnet.profiles.fields import check_text, now
 WARM_UP = 10
 CALLS = 200
 REST_S = 0.02
-"""Pause before each single call and request: requests of sensors do not come in a loop that keeps the caches warm, and
-the pause doubles what small segments take."""
+"""Usual pause before each single call and request: requests of sensors do not come in a loop that keeps the caches
+warm, and the pause doubles what small segments take."""
 BATCHES = (8, 64)
 MOST_S = 20.0
 """A batch that is slow is called less often than `CALLS` times, but at least `FEWEST` times."""
@@ -36,6 +36,7 @@ def measure_gateway(
     n_requests: int,
     *,
     seed: int = 0,
+    rest_s: float = REST_S,
     progress: Callable[[str], None] = lambda text: None,
 ) -> GatewayProfile:
     """Time the segments of a bundle in the engine that would serve it, and what load does to requests.
@@ -52,6 +53,8 @@ def measure_gateway(
         Requests for each load.
     seed
         Of the moments at which requests come.
+    rest_s
+        Pause before each single call and request, in seconds.
     progress
         Told what is being done.
 
@@ -69,12 +72,12 @@ def measure_gateway(
     engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
     model = _find(ModelStore(settings.store, engine, max_batch=settings.max_batch), wanted)
     bundle = read_bundle(model.path)
-    singles, *batches = [
-        _segments(engine, bundle, size, progress) for size in (1, *(b for b in BATCHES if b <= settings.max_batch))
-    ]
+    singles = _segments(engine, bundle, 1, rest_s, progress)
+    sizes = [size for size in BATCHES if size <= settings.max_batch]
+    batches = [_segments(engine, bundle, size, 0.0, progress) for size in sizes]
     requests = sample_requests(engine, model, bundle)
     handling = handling_us(
-        engine, model, requests, settings, CALLS, REST_S, lambda done: progress(f"requests, one by one: {done}")
+        engine, model, requests, settings, CALLS, rest_s, lambda done: progress(f"requests, one by one: {done}")
     )
     test = LoadTest(engine, model, requests, settings)
     loads: list[Load] = []
@@ -114,7 +117,9 @@ def _find(store: ModelStore, wanted: str) -> ServedModel:
     )
 
 
-def _segments(engine: Engine, bundle: Bundle, size: int, progress: Callable[[str], None]) -> dict[str, Quantiles]:
+def _segments(
+    engine: Engine, bundle: Bundle, size: int, rest_s: float, progress: Callable[[str], None]
+) -> dict[str, Quantiles]:
     """Microseconds of each segment from 1 on, for batches of self-test spectra."""
     vectors = prepared_vectors(bundle)
     times: dict[str, list[float]] = {str(index): [] for index in range(1, len(bundle.manifest.segments))}
@@ -126,8 +131,7 @@ def _segments(engine: Engine, bundle: Bundle, size: int, progress: Callable[[str
             progress(f"segments, batch {size}: {number} of {WARM_UP + CALLS}")
         features = vectors[np.arange(number * size, (number + 1) * size) % len(vectors)]
         for index, samples in times.items():
-            if size == 1:
-                time.sleep(REST_S)
+            time.sleep(rest_s)
             before = time.perf_counter()
             output = engine.run(bundle.bundle_id, int(index), features)
             if number >= WARM_UP:

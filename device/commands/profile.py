@@ -9,6 +9,7 @@ from device.commands.options import add_configuration_options, configuration_fro
 from device.commands.profile_output import give_out
 from device.profiling.measure import measure_device
 from device.profiling.power import Power
+from device.profiling.steps import REST_S
 from specnet.errors import ConfigurationError
 from specnet.status_line import StatusLine
 
@@ -26,6 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--spectra", type=int, default=500, metavar="N", help=f"spectra to run, at least {FEWEST} (default: 500)"
     )
+    parser.add_argument(
+        "--rest-ms",
+        type=float,
+        default=1e3 * REST_S,
+        metavar="MS",
+        help=f"pause before each spectrum, as an instrument makes it (default: {1e3 * REST_S:g}; 0 measures a loop)",
+    )
     parser.add_argument("--watts", type=float, metavar="W", help="power of the device while it computes")
     parser.add_argument("--idle-watts", type=float, metavar="W", help="power of the device while it waits")
 
@@ -34,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure and give out the profile."""
     if not FEWEST <= args.spectra <= MOST:
         raise ConfigurationError(f"--spectra is from {FEWEST} to {MOST}, got {args.spectra}")
+    if not 0 <= args.rest_ms <= 10_000:
+        raise ConfigurationError(f"--rest-ms is from 0 to 10000, got {args.rest_ms}")
     stated = _stated(args.watts, args.idle_watts)
     configuration = configuration_from(args)
     with StatusLine() as status:
@@ -42,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             if done % 50 == 0 or done == args.spectra:
                 status.show(f"{done} of {args.spectra} spectra")
 
-        profile = measure_device(configuration, args.spectra, stated=stated, progress=show)
+        profile = measure_device(configuration, args.spectra, stated=stated, rest_s=args.rest_ms / 1e3, progress=show)
     give_out(profile, args.out, json=args.json)
     return 0
 

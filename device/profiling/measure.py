@@ -15,7 +15,7 @@ from device.models.starting import bundle_in_use
 from device.models.store import ModelStore
 from device.profiling.flushes import outbox_times
 from device.profiling.power import Power, measure_power
-from device.profiling.steps import StepRunner
+from device.profiling.steps import REST_S, StepRunner
 from device.spectrometers.axis import PixelAxis, resolve_axis
 from specnet import __version__
 from specnet.bundle import Bundle, read_bundle
@@ -30,6 +30,7 @@ def measure_device(
     n_spectra: int,
     *,
     stated: Power | None = None,
+    rest_s: float = REST_S,
     progress: Callable[[int], None] = lambda done: None,
 ) -> DeviceProfile:
     """Run all segments of the configured bundle on its self-test spectra and time every step.
@@ -42,6 +43,8 @@ def measure_device(
         Spectra to run.
     stated
         Power as a person knows it; otherwise it is measured where that is possible.
+    rest_s
+        Pause before each spectrum, in seconds.
     progress
         Told how many spectra are done.
 
@@ -59,6 +62,7 @@ def measure_device(
         name=f"{configuration.site}/{configuration.device}",
         threads=configuration.threads,
         stated=stated,
+        rest_s=rest_s,
         progress=progress,
     )
 
@@ -72,6 +76,7 @@ def profile_bundle(
     threads: int = 1,
     stated: Power | None = None,
     state_dir: Path | None = None,
+    rest_s: float = REST_S,
     progress: Callable[[int], None] = lambda done: None,
 ) -> DeviceProfile:
     """Run all segments of a bundle on its self-test spectra; parameters and errors as `measure_device`.
@@ -79,9 +84,9 @@ def profile_bundle(
     `state_dir` is on the disk that requests are kept on; that of temporary files by default.
     """
     runner = StepRunner(bundle, pixels, threads=threads)
-    times = runner.run(n_spectra, progress=progress)
+    times = runner.run(n_spectra, rest_s=rest_s, progress=progress)
     memory_bytes = resident_bytes()
-    power = stated or measure_power(lambda: runner.run(1))
+    power = stated or measure_power(lambda: runner.run(1, rest_s=0.0))
     return DeviceProfile(
         name=name,
         created=now(),

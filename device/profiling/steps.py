@@ -18,8 +18,8 @@ from specnet.spectra import check_intensity
 
 WARM_UP = 20
 REST_S = 0.02
-"""Pause before each spectrum: an instrument takes its time, in which caches go cold and processors to sleep. Segments
-of a small network take twice as long after it as in a loop; a longer pause changes little more."""
+"""Usual pause before each spectrum: an instrument takes its time, in which caches go cold and processors to sleep.
+Segments of a small network take twice as long after it as in a loop; a longer pause changes little more."""
 
 
 @dataclass
@@ -59,13 +59,13 @@ class StepRunner:
         self._segments = Segments(bundle, threads=threads)
         self._counts = _counts(bundle, pixels)
 
-    def run(self, n: int, *, progress: Callable[[int], None] = lambda done: None) -> StepTimes:
+    def run(self, n: int, *, rest_s: float = REST_S, progress: Callable[[int], None] = lambda done: None) -> StepTimes:
         """Time `n` spectra, with a pause before each, after a warm-up; `progress` is told how many are done."""
         for number in range(WARM_UP):
             self._run_one(self._counts[number % len(self._counts)], StepTimes())
         times = StepTimes()
         for number in range(n):
-            time.sleep(REST_S)
+            time.sleep(rest_s)
             self._run_one(self._counts[number % len(self._counts)], times)
             progress(number + 1)
         return times

@@ -78,7 +78,7 @@ def test_the_profile_is_written_and_shown(
     trained_store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "gateway.json"
-    words = ["profile", "--store", str(trained_store), "--bundle", "tiny", "--loads", "0.5,0.25"]
+    words = ["profile", "--store", str(trained_store), "--bundle", "tiny", "--loads", "0.5,0.25", "--rest-ms", "0"]
     assert main([*words, "--requests", str(REQUESTS), "--max-batch", "8", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     profile = read_profile(out)
@@ -102,7 +102,7 @@ def test_the_profile_is_written_and_shown(
 
 def test_json_is_the_profile_itself_and_loads_may_be_left_out(store: Path, bundle_path: Path, tmp_path: Path) -> None:
     bundle_id = read_bundle(bundle_path).bundle_id
-    done = run_cli("profile", "--store", store, "--bundle", bundle_id, "--loads", "", "--json")
+    done = run_cli("profile", "--store", store, "--bundle", bundle_id, "--loads", "", "--rest-ms", 0, "--json")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     (tmp_path / "copy.json").write_text(done.stdout)
@@ -118,7 +118,7 @@ def test_a_name_means_the_highest_version(tmp_path: Path) -> None:
     for version in (2, 10, 9):
         path = store / "hand" / str(version) / "model.specnet"
         ids[version] = make_bundle(path, version=version).bundle_id
-    profile = measure_gateway(GatewaySettings(store=str(store), max_batch=4), "hand", [], REQUESTS)
+    profile = measure_gateway(GatewaySettings(store=str(store), max_batch=4), "hand", [], REQUESTS, rest_s=0.0)
     assert profile.bundle == ids[10]
     assert profile.batch_us == {}
 
@@ -160,6 +160,7 @@ def test_requests_that_cannot_be_computed_are_an_error(
         (["--requests", "99"], "--requests is from 100 to 1000000, got 99"),
         (["--loads", "1.5"], "--loads takes up to 16 shares from 0.01 to 0.99 such as 0.25,0.5, got '1.5'"),
         (["--loads", "half"], "got 'half'"),
+        (["--rest-ms", "nan"], "--rest-ms is from 0 to 10000, got nan"),
         (["--loads", "nan"], "got 'nan'"),
         (["--max-batch", "0"], "max_batch is from 1 to 1024, got 0"),
         (["--store", "/does/not/exist"], "model store '/does/not/exist' is no folder"),
@@ -179,7 +180,7 @@ def test_mistakes_are_one_line(
 
 def test_a_profile_that_cannot_be_written_is_named(store: Path, bundle_path: Path) -> None:
     out = bundle_path / "gateway.json"
-    done = run_cli("profile", "--store", store, "--bundle", "hand", "--loads", "", "--out", out)
+    done = run_cli("profile", "--store", store, "--bundle", "hand", "--loads", "", "--rest-ms", 0, "--out", out)
     assert done.returncode == 2
     assert f"{out}: cannot be written" in done.stderr
 
@@ -187,7 +188,8 @@ def test_a_profile_that_cannot_be_written_is_named(store: Path, bundle_path: Pat
 def test_an_interrupted_profile_leaves_nothing(store: Path, tmp_path: Path) -> None:
     folder = tmp_path / "results"
     folder.mkdir()
-    words = ["profile", "--store", store, "--bundle", "hand", "--requests", 1_000_000, "--out", folder / "gateway.json"]
+    words = ["profile", "--store", store, "--bundle", "hand", "--requests", 1_000_000, "--rest-ms", 0]
+    words += ["--out", folder / "gateway.json"]
     terminal, its_end = os.openpty()
     process = subprocess.Popen([sys.executable, "-m", "gateway.cli", *map(str, words)], cwd=ROOT, stderr=its_end)
     os.close(its_end)

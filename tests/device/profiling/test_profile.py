@@ -95,6 +95,7 @@ def test_resident_memory_is_that_of_a_process_with_numpy() -> None:
     ("options", "complaint"),
     [
         (["--spectra", "199"], "--spectra is from 200 to 1000000, got 199"),
+        (["--rest-ms", "nan"], "--rest-ms is from 0 to 10000, got nan"),
         (["--watts", "3"], "--watts and --idle-watts belong together, got 3.0 and None"),
         (["--watts", "0", "--idle-watts", "0"], "--watts is above 0 .* got 0.0 and 0.0"),
         (["--watts", "1", "--idle-watts", "2"], "got 1.0 and 2.0"),
