@@ -92,6 +92,12 @@ class ReadAhead:
         with self._changed:
             return MappingProxyType(dict(self._counters))
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many spectra wait as may: whoever judges them is behind, or hangs."""
+        with self._changed:
+            return len(self._queue) >= self._settings.queue
+
     def start(self, limit: int = 0) -> None:
         """Begin to read; exactly `limit` spectra are given out, however many are dropped (0: no limit)."""
         self._limit = limit

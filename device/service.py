@@ -140,8 +140,8 @@ class DeviceService:
         )
         self._read_ahead = ReadAhead(self._acquisition.read, self._record, self._drop_unread, configuration.acquisition)
         scans_s = settings.scans * (settings.integration_time_s + 2 * settings.timeout_s)
-        turn_s = settings.interval_s + scans_s + MARGIN_S
-        self._acquisition.on_turn = lambda: self._watchdog.back_within(turn_s)
+        self._turn_s = settings.interval_s + scans_s + MARGIN_S
+        self._acquisition.on_turn = self._acquires
         return instrument
 
     def _connect(
@@ -274,6 +274,11 @@ class DeviceService:
             model={"name": state.name, "version": str(state.version), "bundle": state.bundle, "stage": stage},
         )
 
+    def _acquires(self) -> None:
+        """Give a sign of life of the acquisition; not when nobody takes the spectra that it has read."""
+        if not self._read_ahead.is_full:
+            self._watchdog.back_within(self._turn_s)
+
     def _record(self, accepted: Accepted) -> None:
         """Write a spectrum down; in the acquisition's thread."""
         self._journal.record(
@@ -291,6 +296,7 @@ class DeviceService:
 
     def _judge(self, accepted: Accepted) -> None:
         sequence, counts, flags, acquired = accepted
+        self._watchdog.back_within(self._turn_s)
         self._steering.before(sequence)
         if unusable := [flag for flag in flags if flag in UNUSABLE.names]:
             self._reporter.rejected(sequence, f"the spectrum is flagged {' and '.join(unusable)}", flags)

@@ -66,6 +66,17 @@ def test_it_reads_ahead_while_one_is_judged_but_not_further_than_the_queue() -> 
     assert source.dropped == []
 
 
+def test_it_is_full_while_nobody_takes_what_was_read() -> None:
+    source = Source(5)
+    reader = reader_of(source, queue=3)
+    assert not reader.is_full
+    reader.start()
+    wait_until(lambda: reader.is_full)
+    assert len(list(reader)) == 5
+    assert not reader.is_full
+    reader.stop()
+
+
 @pytest.mark.parametrize("when_full", ["wait", "drop"])
 def test_a_limit_is_exact(when_full: str) -> None:
     source = Source()
