@@ -71,7 +71,7 @@ def test_it_is_full_while_nobody_takes_what_was_read() -> None:
     reader = reader_of(source, queue=3)
     assert not reader.is_full
     reader.start()
-    wait_until(lambda: reader.is_full)
+    wait_until(lambda: reader.is_full, "nobody takes them")
     assert len(list(reader)) == 5
     assert not reader.is_full
     reader.stop()
