@@ -20,20 +20,31 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/specnet demo $(DEMO)
 
-# Two processes, a file of tests in one of them: most tests wait for other processes.
-PARALLEL := -n 2 --dist loadfile
-
+# Two halves at the same time, because many tests wait for other processes. No pytest-xdist: tests that fork and send
+# signals took its workers along.
+.PHONY: test-learning test-edge
+ifdef TESTS
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
+	$(BIN)/python -m pytest $(TESTS)
+else
+test: $(STAMP)
+	$(MAKE) --no-print-directory --jobs 2 test-learning test-edge
+endif
+
+test-learning: $(STAMP)
+	$(BIN)/python -m pytest tests/specnet
+
+test-edge: $(STAMP)
+	$(BIN)/python -m pytest --ignore tests/specnet
 
 # The device's own environment: the extra `device` and what runs tests, nothing else.
 test-device: $(DEVICE_STAMP)
-	$(DEVICE_VENV)/bin/python -m pytest $(PARALLEL) tests/device
+	$(DEVICE_VENV)/bin/python -m pytest tests/device
 
 $(DEVICE_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEVICE_VENV)
 	$(DEVICE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable '.[device]' pytest pytest-timeout pytest-xdist hypothesis
+	  --editable '.[device]' pytest pytest-timeout hypothesis
 	@touch $@
 
 lint: $(STAMP)

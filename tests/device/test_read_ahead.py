@@ -79,7 +79,7 @@ def test_it_is_full_while_nobody_takes_what_was_read() -> None:
 
 @pytest.mark.parametrize("when_full", ["wait", "drop"])
 def test_a_limit_is_exact(when_full: str) -> None:
-    source = Source()
+    source = Source(10_000_000)  # whoever takes them may come late
     reader = reader_of(source, when_full)
     reader.start(7)
     assert len(list(reader)) == 7

@@ -394,7 +394,9 @@ def test_audit_samples_wait_on_disk_and_go_first_when_there_is_no_room(broker: B
     with gateway_at(broker) as gateway, node_at(tmp_path, broker) as node:
         wait_until(lambda: node.count("audit_agreed") == 1 and not len(node.outbox), "all of the first boot is sent")
         assert node.outbox.load == (0, 0, 0, 0)
-    assert [request.audit for request in gateway.requests] == [False, False, False, True]
+    # on a busy machine some are sent again
+    first = dict.fromkeys((request.sequence, request.audit) for request in gateway.requests)
+    assert [audit for _, audit in first] == [False, False, False, True]
 
 
 def test_audit_samples_that_nobody_answers_are_given_up(broker: Broker, tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ WHOLE_TRIALS = 4
 MOST_DRAWS = 300
 """Draws in a row that are over the limit, or known; then the space has no more."""
 POLL_S = 0.5
+USED_UP = 0.98
+"""Share of the processor time after which a search is over: what is left would not train a shape."""
 
 
 class _OutOfTimeError(Exception):
@@ -140,7 +142,7 @@ class _Worker:
         seconds, processor = self._budget.seconds, self._budget.processor_seconds
         if seconds is not None and time.monotonic() - self._begin >= seconds:
             return True
-        return processor is not None and ledger.seconds + self._spent() >= processor
+        return processor is not None and ledger.seconds + self._spent() >= USED_UP * processor
 
     def _full(self, ledger: Ledger, before: int | None = None) -> bool:
         """Whether those that count, and those that may, are as many as wanted; of the latter those `before` only."""
