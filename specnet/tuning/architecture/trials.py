@@ -41,8 +41,6 @@ WHOLE_TRIALS = 4
 MOST_DRAWS = 300
 """Draws in a row that are over the limit, or known; then the space has no more."""
 POLL_S = 0.5
-USED_UP = 0.98
-"""Share of the processor time after which a search is over: what is left would not train a shape."""
 
 
 class _OutOfTimeError(Exception):
@@ -138,11 +136,16 @@ class _Worker:
             return f"{MOST_DRAWS} draws in a row were over the limit or known"
         return None
 
-    def _time_is_up(self, ledger: Ledger) -> bool:
+    def _time_is_up(self, ledger: Ledger, spent: float = 0.0) -> bool:
+        """Whether a limit is reached, with processor seconds that are not in the ledger yet.
+
+        Between trials the ledger alone counts: what this process has spent since goes on the bill of its next trial,
+        so that a search which is over stays over when it is started again.
+        """
         seconds, processor = self._budget.seconds, self._budget.processor_seconds
         if seconds is not None and time.monotonic() - self._begin >= seconds:
             return True
-        return processor is not None and ledger.seconds + self._spent() >= USED_UP * processor
+        return processor is not None and ledger.seconds + spent >= processor
 
     def _full(self, ledger: Ledger, before: int | None = None) -> bool:
         """Whether those that count, and those that may, are as many as wanted; of the latter those `before` only."""
@@ -230,6 +233,7 @@ class _Worker:
             if value is not None and most is not None:
                 trial.set_constraint(name, math.log(value / most))
         trial.set_user_attr(OVER_LIMIT, True)
+        trial.set_user_attr(SPENT, self._take_spent())
         self._tell(trial.number, state=TrialState.PRUNED)
 
     def _train(self, trial: Trial, architecture: Architecture, network: SpecNet) -> None:
@@ -241,7 +245,7 @@ class _Worker:
             done = epoch
             if epoch == self._epochs:
                 return
-            if self._time_is_up(self._ledger()):
+            if self._time_is_up(self._ledger(), self._spent()):
                 raise _OutOfTimeError
             if epoch >= first_report(self._epochs):
                 judged = judge(network, self._task)

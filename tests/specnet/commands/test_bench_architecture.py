@@ -53,7 +53,7 @@ def test_every_search_has_the_same_time_and_every_shape_a_whole_training(compare
         assert one["us"] > 0
         assert 0 < one["mean_macs"] <= one["macs"] <= limit
         if one["method"] != "preset":
-            assert one["search_seconds"] >= 0.95 * SECONDS
+            assert one["search_seconds"] >= SECONDS
             assert one["shapes"] >= 1
             folder = out / f"{one['method']}-seed{one['seed']}"
             (run,) = (out / "runs").glob(f"{folder.name}-*/run.json")
