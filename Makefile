@@ -6,6 +6,8 @@ STAMP := $(VENV)/.ready
 DEVICE_VENV := .venv-device
 DEVICE_STAMP := $(DEVICE_VENV)/.ready
 
+MAKEFLAGS += --jobs=2
+
 .PHONY: env demo test test-device lint bench clean
 
 env: $(STAMP)
@@ -20,22 +22,30 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/specnet demo $(DEMO)
 
-# Two halves at the same time, because many tests wait for other processes. No pytest-xdist: tests that fork and send
-# signals took its workers along.
-.PHONY: test-learning test-edge
+# Parts that run two at a time (see MAKEFLAGS), because many tests wait for other processes. No pytest-xdist: tests that
+# fork and send signals took its workers along.
+.PHONY: test-core test-studies test-edge
 ifdef TESTS
 test: $(STAMP)
 	$(BIN)/python -m pytest $(TESTS)
 else
-test: $(STAMP)
-	$(MAKE) --no-print-directory --jobs 2 test-learning test-edge
+test: test-edge test-core test-studies test-device
 endif
 
-test-learning: $(STAMP)
-	$(BIN)/python -m pytest tests/specnet
+# whole trainings, searches and demonstrations
+STUDIES := $(addprefix tests/specnet/,commands demo evaluation tuning)
+# the device's own tests that want more than its own environment has
+DEVICE_WITH_MORE := tests/device/spectrometers/test_replay.py tests/device/test_textfile.py
+
+test-core: $(STAMP)
+	$(BIN)/python -m pytest tests/specnet $(addprefix --ignore ,$(STUDIES))
+
+test-studies: $(STAMP)
+	$(BIN)/python -m pytest $(STUDIES)
 
 test-edge: $(STAMP)
-	$(BIN)/python -m pytest --ignore tests/specnet
+	$(BIN)/python -m pytest $(filter-out tests/specnet tests/device tests/support tests/conftest.py,$(wildcard tests/*)) \
+	  $(DEVICE_WITH_MORE)
 
 # The device's own environment: the extra `device` and what runs tests, nothing else.
 test-device: $(DEVICE_STAMP)

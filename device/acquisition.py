@@ -8,12 +8,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
-
-from numpy.typing import NDArray
+from typing import Protocol
 
 from device.spectrometers import EndOfSpectraError, SpectrometerLostError
-from device.spectrometers.reading import Reading as Taken
+from device.spectrometers.reading import Reading
 from specnet.errors import SpectrometerError, SpectrumError
 from specnet.mqtt.backoff import BackOff
 
@@ -22,13 +20,6 @@ logger = logging.getLogger(__name__)
 REOPEN_MIN_S = 0.1
 REOPEN_MAX_S = 10.0
 FAILURES_BEFORE_REOPENING = 3
-
-
-class Reading(NamedTuple):
-    """Counts ``(n_points,)``, and names of what is known against them, such as ``saturated``."""
-
-    counts: NDArray[Any]
-    flags: tuple[str, ...] = ()
 
 
 class Source(Protocol):
@@ -52,7 +43,7 @@ class Source(Protocol):
     def close(self) -> None:
         """Disconnect."""
 
-    def read(self) -> Taken:
+    def read(self) -> Reading:
         """Take one spectrum."""
 
 
@@ -118,7 +109,7 @@ class Acquisition:
                 self.on_turn()
             try:
                 self._make_sure_it_is_open()
-                taken = self._instrument.read()
+                reading = self._instrument.read()
             except EndOfSpectraError:
                 if self._stop_at_end:
                     return None
@@ -130,7 +121,7 @@ class Acquisition:
             else:
                 self._failures = 0
                 self._counters["read"] += 1
-                return Reading(taken.counts, tuple(taken.flags.names))
+                return reading
         return None
 
     def close(self) -> None:

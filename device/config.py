@@ -35,6 +35,7 @@ from specnet.errors import ConfigurationError, WireError
 from specnet.handover import OWN_POINT, usual_split
 from specnet.manifest import Manifest
 from specnet.mqtt import BrokerSettings
+from specnet.ranges import check_range
 from specnet.wire import Topics
 
 ENVIRONMENT_PREFIX = "SPECNET_DEVICE"
@@ -69,12 +70,12 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     drain_s: float = 30.0
 
     def __post_init__(self) -> None:
-        _check("uplink.window", self.window, 1, 1000)
-        _check("uplink.retry_s", self.retry_s, 0.05, 3600.0)
-        _check("uplink.retry_max_s", self.retry_max_s, self.retry_s, 86_400.0)
-        _check("uplink.deadline_s", self.deadline_s, 0.001, 86_400.0)
-        _check("uplink.audit_rate", self.audit_rate, 0.0, 1.0)
-        _check("uplink.drain_s", self.drain_s, 0.0, 86_400.0)
+        check_range("uplink.window", self.window, 1, 1000)
+        check_range("uplink.retry_s", self.retry_s, 0.05, 3600.0)
+        check_range("uplink.retry_max_s", self.retry_max_s, self.retry_s, 86_400.0)
+        check_range("uplink.deadline_s", self.deadline_s, 0.001, 86_400.0)
+        check_range("uplink.audit_rate", self.audit_rate, 0.0, 1.0)
+        check_range("uplink.drain_s", self.drain_s, 0.0, 86_400.0)
 
 
 class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,8 +129,8 @@ class DeviceConfiguration(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
             Topics(self.site, self.device)
         except WireError as error:
             raise ConfigurationError(str(error)) from error
-        _check("split", self.split or 0, 0, 63)
-        _check("threads", self.threads, 1, 64)
+        check_range("split", self.split or 0, 0, 63)
+        check_range("threads", self.threads, 1, 64)
         if self.operating_point == AUTO and self.split is not None:
             raise ConfigurationError(
                 f"operating_point = {AUTO!r} chooses the split too: leave out split, got {self.split}"
@@ -184,9 +185,3 @@ def load_device_configuration(
         prefix=ENVIRONMENT_PREFIX,
         overrides=overrides or {},
     )
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name} is from {low:g} to {high:g}, got {value}")

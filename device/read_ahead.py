@@ -12,7 +12,8 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 from numpy.typing import NDArray
 
-from device.acquisition import Reading
+from device.spectrometers.quality import Quality
+from device.spectrometers.reading import Reading
 from specnet.errors import ConfigurationError
 
 MAX_QUEUE = 1000
@@ -41,12 +42,17 @@ class AcquisitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
 
 class Accepted(NamedTuple):
-    """A spectrum with its number: counts ``(n_points,)``, flags, monotonic time in seconds."""
+    """A spectrum with its number: counts ``(n_points,)``, what is known against it, monotonic time in seconds."""
 
     sequence: int
     counts: NDArray[Any]
-    flags: tuple[str, ...]
+    quality: Quality
     acquired: float
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Names of what is known against it, as records have them."""
+        return tuple(self.quality.names)
 
 
 class ReadAhead:

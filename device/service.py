@@ -32,7 +32,6 @@ from device.reporter import OnAnswer, Reporter
 from device.results import ResultChecker
 from device.spectrometers.axis import resolve_axis
 from device.spectrometers.instrument import Instrument, create_instrument
-from device.spectrometers.quality import UNUSABLE
 from device.systemd import Notifier, Watchdog
 from device.textfile import Snapshot, TextFile
 from device.upkeep import PERIOD_S, Upkeep
@@ -295,11 +294,12 @@ class DeviceService:
         self._reporter.dropped_unread(accepted.sequence, "not judged before newer ones came", accepted.flags)
 
     def _judge(self, accepted: Accepted) -> None:
-        sequence, counts, flags, acquired = accepted
+        sequence, counts, quality, acquired = accepted
+        flags = accepted.flags
         self._watchdog.back_within(self._turn_s)
         self._steering.before(sequence)
-        if unusable := [flag for flag in flags if flag in UNUSABLE.names]:
-            self._reporter.rejected(sequence, f"the spectrum is flagged {' and '.join(unusable)}", flags)
+        if unusable := quality.against_use:
+            self._reporter.rejected(sequence, f"the spectrum is flagged {' and '.join(unusable.names)}", flags)
             return
         answer = self._classifier.classify(counts)
         self._steering.judged(answer)
@@ -317,7 +317,7 @@ class DeviceService:
 
     def _offload(self, accepted: Accepted, answer: LocalAnswer) -> None:
         """Ask the gateway; when that is impossible, the device's own answer is final and flagged."""
-        sequence, _, flags, acquired = accepted
+        sequence, acquired, flags = accepted.sequence, accepted.acquired, accepted.flags
         try:
             self._uplink.submit(*self._maker.make(sequence, answer, acquired, flags))
         except (CodecError, MessageTooLargeError, sqlite3.Error) as error:

@@ -9,17 +9,12 @@ import msgspec
 
 from specnet.errors import ConfigurationError, WireError
 from specnet.mqtt import BrokerSettings
+from specnet.ranges import check_range
 from specnet.wire import MAX_PAYLOAD_BYTES
 from specnet.wire.messages import MAX_TEXT
 from specnet.wire.topics import check_name
 
 PREFIX = "SPECNET_GATEWAY"
-
-
-def _require_range(key: str, value: float, low: float, high: float) -> None:
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ConfigurationError(f"{key} is from {low} to {high}, got {value}")
 
 
 class MonitoringSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +24,7 @@ class MonitoringSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     port: int = 9464
 
     def __post_init__(self) -> None:
-        _require_range("monitoring.port", self.port, 0, 65_535)
+        check_range("monitoring.port", self.port, 0, 65_535)
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,13 +96,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ConfigurationError(str(error)) from error
         if not 1 <= len(self.name) <= MAX_TEXT:
             raise ConfigurationError(f"name has 1 to {MAX_TEXT} characters, got {len(self.name)}")
-        _require_range("threads", self.threads, 1, 1024)
-        _require_range("max_batch", self.max_batch, 1, 1024)
-        _require_range("max_wait_ms", self.max_wait_ms, 0, 10_000)
-        _require_range("max_queue", self.max_queue, 1, 1_000_000)
-        _require_range("max_request_bytes", self.max_request_bytes, 1, MAX_PAYLOAD_BYTES)
-        _require_range("receive_maximum", self.receive_maximum, 1, 65_535)
-        _require_range("answers", self.answers, 1, 10_000_000)
-        _require_range("answer_age_s", self.answer_age_s, 1, 7 * 86_400)
-        _require_range("rescan_s", self.rescan_s, 0.05, 86_400)
-        _require_range("drain_s", self.drain_s, 0, 3600)
+        check_range("threads", self.threads, 1, 1024)
+        check_range("max_batch", self.max_batch, 1, 1024)
+        check_range("max_wait_ms", self.max_wait_ms, 0, 10_000)
+        check_range("max_queue", self.max_queue, 1, 1_000_000)
+        check_range("max_request_bytes", self.max_request_bytes, 1, MAX_PAYLOAD_BYTES)
+        check_range("receive_maximum", self.receive_maximum, 1, 65_535)
+        check_range("answers", self.answers, 1, 10_000_000)
+        check_range("answer_age_s", self.answer_age_s, 1, 7 * 86_400)
+        check_range("rescan_s", self.rescan_s, 0.05, 86_400)
+        check_range("drain_s", self.drain_s, 0, 3600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,16 +13,18 @@ import numpy as np
 from gateway.batching import RequestQueue, Work
 from gateway.config import GatewaySettings
 from gateway.engine import Engine
-from gateway.intake import check_request
+from gateway.intake import check_request, read_request
 from gateway.models import ServedModel
 from gateway.monitoring import Metrics
 from gateway.worker import BatchWorker
 from specnet.errors import ModelError
 from specnet.mqtt import Incoming
 from specnet.profiles import Load, Quantiles
-from specnet.wire import OffloadRequest, Result
+from specnet.wire import OffloadRequest, Result, Topics, encode, pack_request
 
 JOIN_TIMEOUT_S = 600.0
+ANSWER_TIMEOUT_S = 60.0
+WARM_UP = 10
 WARM_UP_SHARE = 0.1
 """Share of the requests that come first and are not counted: they find an empty queue."""
 
@@ -38,7 +41,7 @@ class LoadTest:
     requests
         What comes, in turn.
     settings
-        Largest batch, and how long to wait for it to fill up.
+        Name, largest batch, and how long to wait for it to fill up.
     """
 
     def __init__(
@@ -93,16 +96,71 @@ class LoadTest:
             mean_batch=mean_batch,
         )
 
-    def _serve(self, n: int, results: list[Result], feed: Callable[[RequestQueue], None]) -> float:
+    def alone(self, n: int, rest_s: float, progress: Callable[[int], None] = lambda done: None) -> list[float]:
+        """Measure microseconds from a message's bytes to those of its result, less those of the segments.
+
+        That is decoding, the queue and its thread, the exit policy and encoding, for one request at a time.
+
+        Parameters
+        ----------
+        n
+            Requests, after a warm-up.
+        rest_s
+            Pause before each: between the requests of slow instruments caches go cold and processors to sleep.
+        progress
+            Told how many are done.
+
+        Raises
+        ------
+        ModelError
+            When a request cannot be computed, or no answer comes.
+        """
+        metrics, answered = Metrics(), threading.Event()
+        found: list[float] = []
+
+        def feed(queue: RequestQueue) -> None:
+            for number in range(WARM_UP + n):
+                incoming = _message(self._numbered(number))
+                answered.clear()
+                computed = _segment_seconds(metrics)
+                time.sleep(rest_s)
+                before = time.perf_counter()
+                queue.put(check_request(read_request(incoming), incoming, lambda bundle_id: self._model))
+                if not answered.wait(ANSWER_TIMEOUT_S):
+                    raise ModelError(f"no answer within {ANSWER_TIMEOUT_S:g} s")
+                took = time.perf_counter() - before
+                found.append(1e6 * (took - (_segment_seconds(metrics) - computed)))
+                progress(number + 1)
+
+        def reply(result: Result) -> None:
+            encode(result)
+            answered.set()
+
+        self._serve(WARM_UP + n, [], feed, metrics, reply)
+        return found[WARM_UP:]
+
+    def _serve(
+        self,
+        n: int,
+        results: list[Result],
+        feed: Callable[[RequestQueue], None],
+        metrics: Metrics | None = None,
+        reply: Callable[[Result], None] = lambda result: None,
+    ) -> float:
         """Run a worker on what `feed` puts into a queue, `n` requests; give their mean number in a batch."""
         # nothing is shed: the wait is what is measured
-        queue, metrics = RequestQueue(n), Metrics()
+        queue, metrics = RequestQueue(n), metrics or Metrics()
+
+        def done(work: Work, result: Result) -> None:
+            results.append(result)
+            reply(result)
+
         worker = BatchWorker(
             self._engine,
             queue,
             metrics,
-            lambda work, result: results.append(result),
-            gateway="profile",
+            done,
+            gateway=self._settings.name,
             max_batch=self._settings.max_batch,
             linger_s=self._settings.max_wait_ms / 1e3,
         )
@@ -124,7 +182,23 @@ class LoadTest:
         return requests / batches if batches and requests else 1.0
 
     def _work(self, number: int) -> Work:
-        request = self._requests[number % len(self._requests)]
-        numbered = msgspec.structs.replace(request, sequence=number)
         incoming = Incoming(topic="", payload=b"", qos=1, retain=False)
-        return check_request(numbered, incoming, lambda bundle_id: self._model)
+        return check_request(self._numbered(number), incoming, lambda bundle_id: self._model)
+
+    def _numbered(self, number: int) -> OffloadRequest:
+        return msgspec.structs.replace(self._requests[number % len(self._requests)], sequence=number)
+
+
+def _message(request: OffloadRequest) -> Incoming:
+    topic = Topics(request.site, request.device).offload(request.bundle, request.split)
+    return Incoming(topic=topic, payload=pack_request(request), qos=1, retain=False)
+
+
+def _segment_seconds(metrics: Metrics) -> float:
+    """Seconds in segments so far; the worker counts them before it replies."""
+    return sum(
+        sample.value
+        for metric in metrics.segment_seconds.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_sum")
+    )

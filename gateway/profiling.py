@@ -9,7 +9,6 @@ import numpy as np
 
 from gateway.config import GatewaySettings
 from gateway.engine import Engine, EngineSettings, create_engine
-from gateway.handling import handling_us
 from gateway.load import LoadTest
 from gateway.models import ModelStore, ServedModel
 from gateway.requests import prepared_vectors, sample_requests
@@ -76,10 +75,8 @@ def measure_gateway(
     sizes = [size for size in BATCHES if size <= settings.max_batch]
     batches = [_segments(engine, bundle, size, 0.0, progress) for size in sizes]
     requests = sample_requests(engine, model, bundle)
-    handling = handling_us(
-        engine, model, requests, settings, CALLS, rest_s, lambda done: progress(f"requests, one by one: {done}")
-    )
     test = LoadTest(engine, model, requests, settings)
+    handling = test.alone(CALLS, rest_s, lambda done: progress(f"requests, one by one: {done}"))
     loads: list[Load] = []
     if shares:
         progress("capacity")

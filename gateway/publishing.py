@@ -19,6 +19,7 @@ from typing import Protocol
 from gateway.logs import RateLimitedLog
 from specnet.bundle import Bundle
 from specnet.errors import ConfigurationError, SignatureError, SpecnetError, WireError
+from specnet.files import read_bounded
 from specnet.mqtt import Incoming
 from specnet.signing import MAX_SIGNATURE_BYTES, TrustedKeys, check_bundle_bytes, decode_signature, read_limited
 from specnet.wire import (
@@ -85,11 +86,7 @@ def prepare_model(
     ConfigurationError
         When the address or the length of parts is over its limit.
     """
-    try:
-        with signature.open("rb") as file:
-            document = file.read(MAX_SIGNATURE_BYTES + 1)
-    except OSError as error:
-        raise SignatureError(f"cannot read signature {signature}: {error.strerror}") from error
+    document = read_bounded(signature, MAX_SIGNATURE_BYTES, "signature", SignatureError)
     claim = decode_signature(document, f"signature {signature}")
     if trust is not None:
         TrustedKeys(trust).verify(claim)

@@ -30,7 +30,7 @@ from specnet.errors import (
     CodecError,
     ConfigurationError,
 )
-from specnet.files import write_atomically
+from specnet.files import read_bounded, write_atomically
 from specnet.manifest import FILE_NAME, MANIFEST, SELFTEST, FileInfo, Manifest, validate_manifest
 from specnet.preprocessing import Pipeline
 from specnet.spectra import SpectralAxis
@@ -114,15 +114,7 @@ def read_bundle(path: Path | str) -> Bundle:
     BundleIntegrityError
         Size, hash or id do not agree.
     """
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        if size > MAX_BUNDLE_BYTES:
-            raise BundleError(f"bundle {path} has {size} bytes, at most {MAX_BUNDLE_BYTES} are accepted")
-        data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read bundle {path}: {error.strerror}") from error
-    return parse_bundle(data, str(path))
+    return parse_bundle(read_bounded(path, MAX_BUNDLE_BYTES, "bundle", BundleError), str(path))
 
 
 def parse_bundle(data: bytes, name: str = "bundle") -> Bundle:

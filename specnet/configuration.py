@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from specnet.errors import ConfigurationError
+from specnet.files import read_bounded
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_SHOWN = 80
@@ -86,13 +87,7 @@ def load_configuration(
 
 
 def _from_file(path: Path) -> _Tree:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigurationError(f"{path}: over {MAX_FILE_BYTES} bytes, which no configuration is")
+    content = read_bounded(path, MAX_FILE_BYTES, "configuration", ConfigurationError)
     try:
         document = tomllib.loads(content.decode())
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all."""
+"""Files that are written whole or not at all, and read up to a limit."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from specnet.errors import SpecnetError
 
 
 def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
@@ -54,6 +56,36 @@ def write_bytes(path: Path | str, data: bytes) -> Path:
 def write_json(path: Path | str, document: Any) -> Path:
     """Write `document` to `path` atomically as indented JSON; NaN is refused because JSON has none."""
     return write_bytes(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_bounded(path: Path | str, max_bytes: int, what: str, error: type[SpecnetError]) -> bytes:
+    """Read a whole file that has at most so many bytes.
+
+    Parameters
+    ----------
+    path
+        The file.
+    max_bytes
+        More are not read into memory, however large the file is or becomes meanwhile.
+    what
+        Name of such a file in messages, as "bundle".
+    error
+        Class of the error to raise.
+
+    Raises
+    ------
+    SpecnetError
+        Of the class `error`, when the file cannot be read or is too large.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(max_bytes + 1)
+            size = max(len(content), os.fstat(file.fileno()).st_size)
+    except OSError as failure:
+        raise error(f"cannot read {what} {path}: {failure.strerror or failure}") from failure
+    if len(content) > max_bytes:
+        raise error(f"{what} {path} has {size} bytes, at most {max_bytes} are read")
+    return content
 
 
 def _fill(path: Path, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from specnet.errors import ConfigurationError
+from specnet.ranges import check_range
 
 AUTO = "auto"
 """Value of ``operating_point`` with which the node chooses."""
@@ -44,21 +45,15 @@ class ChoosingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     max_model_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:
-        _check("choosing.window_s", self.window_s, 0.1, 86_400.0)
-        _check("choosing.dwell_s", self.dwell_s, 0.1, 86_400.0)
-        _check("choosing.dwell_max_s", self.dwell_max_s, self.dwell_s, 604_800.0)
+        check_range("choosing.window_s", self.window_s, 0.1, 86_400.0)
+        check_range("choosing.dwell_s", self.dwell_s, 0.1, 86_400.0)
+        check_range("choosing.dwell_max_s", self.dwell_max_s, self.dwell_s, 604_800.0)
         # three probes make a judgement, and all have to be in the window
-        _check("choosing.probe_s", self.probe_s, 0.05, self.window_s / 3)
-        _check("choosing.patience_ms", self.patience_ms, 0.0, 86_400_000.0)
-        _check("choosing.daily_joules", self.daily_joules, 0.0, 1e9)
-        _check("choosing.max_model_bytes", self.max_model_bytes, 1024, 1 << 40)
+        check_range("choosing.probe_s", self.probe_s, 0.05, self.window_s / 3)
+        check_range("choosing.patience_ms", self.patience_ms, 0.0, 86_400_000.0)
+        check_range("choosing.daily_joules", self.daily_joules, 0.0, 1e9)
+        check_range("choosing.max_model_bytes", self.max_model_bytes, 1024, 1 << 40)
         if self.daily_joules and not self.device_profile:
             raise ConfigurationError(
                 "choosing.daily_joules needs choosing.device_profile, which has the watts; got no file"
             )
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name} is from {low:g} to {high:g}, got {value}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from specnet.errors import ConfigurationError
+from specnet.ranges import check_range
 
 DAY_S = 86_400.0
 
@@ -33,10 +33,10 @@ class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     audit_share: float = 0.1
 
     def __post_init__(self) -> None:
-        _check("outbox.max_bytes", self.max_bytes, 1024, 1 << 34)
-        _check("outbox.max_requests", self.max_requests, 1, 10_000_000)
-        _check("outbox.max_age_s", self.max_age_s, 1.0, 3660 * DAY_S)
-        _check("outbox.audit_share", self.audit_share, 0.0, 1.0)
+        check_range("outbox.max_bytes", self.max_bytes, 1024, 1 << 34)
+        check_range("outbox.max_requests", self.max_requests, 1, 10_000_000)
+        check_range("outbox.max_age_s", self.max_age_s, 1.0, 3660 * DAY_S)
+        check_range("outbox.audit_share", self.audit_share, 0.0, 1.0)
 
 
 class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,13 +62,7 @@ class HistorySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     flush_spectra: int = 64
 
     def __post_init__(self) -> None:
-        _check("history.max_rows", self.max_rows, 1, 10_000_000)
-        _check("history.max_age_s", self.max_age_s, 1.0, 36_600 * DAY_S)
-        _check("history.flush_s", self.flush_s, 0.01, 3600.0)
-        _check("history.flush_spectra", self.flush_spectra, 1, 100_000)
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name} is from {low:g} to {high:g}, got {value}")
+        check_range("history.max_rows", self.max_rows, 1, 10_000_000)
+        check_range("history.max_age_s", self.max_age_s, 1.0, 36_600 * DAY_S)
+        check_range("history.flush_s", self.flush_s, 0.01, 3600.0)
+        check_range("history.flush_spectra", self.flush_spectra, 1, 100_000)

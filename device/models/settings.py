@@ -6,6 +6,7 @@ import msgspec
 
 from specnet.bundle import MAX_BUNDLE_BYTES
 from specnet.errors import ConfigurationError
+from specnet.ranges import check_range
 from specnet.signing.signature import MODEL_NAME
 from specnet.wire import MAX_PART_BYTES
 
@@ -62,12 +63,12 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __post_init__(self) -> None:
         if self.name and not MODEL_NAME.match(self.name):
             raise ConfigurationError(f"models.name is the name of a bundle, got {self.name[:80]!r}")
-        _check("keep", self.keep, 2, 100)
-        _check("confirm_after", self.confirm_after, 1, 1_000_000)
-        _check("max_bytes", self.max_bytes, 1024, MAX_BUNDLE_BYTES)
-        _check("check_timeout_s", self.check_timeout_s, 1.0, 3600.0)
-        _check("part_bytes", self.part_bytes, 256, MAX_PART_BYTES)
-        _check("rate_bytes_s", self.rate_bytes_s, 0.0, 1e9)
+        check_range("models.keep", self.keep, 2, 100)
+        check_range("models.confirm_after", self.confirm_after, 1, 1_000_000)
+        check_range("models.max_bytes", self.max_bytes, 1024, MAX_BUNDLE_BYTES)
+        check_range("models.check_timeout_s", self.check_timeout_s, 1.0, 3600.0)
+        check_range("models.part_bytes", self.part_bytes, 256, MAX_PART_BYTES)
+        check_range("models.rate_bytes_s", self.rate_bytes_s, 0.0, 1e9)
         if len(self.url_prefixes) > MAX_PREFIXES or not all(
             prefix.startswith(("http://", "https://")) and prefix.count("/") >= 3 for prefix in self.url_prefixes
         ):
@@ -76,9 +77,3 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 f"models.url_prefixes are at most {MAX_PREFIXES} such as 'https://gateway.local/models/', "
                 f"got {self.url_prefixes[:5]}"
             )
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ConfigurationError(f"models.{name} is from {low:g} to {high:g}, got {value}")

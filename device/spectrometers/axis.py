@@ -14,6 +14,7 @@ from device.spectrometers.calibration import WavelengthCalibration
 from device.spectrometers.settings import SpectrometerSettings
 from device.spectrometers.spectrometer import known_axis
 from specnet.errors import AxisError, ConfigurationError
+from specnet.files import read_bounded
 from specnet.spectra import Quantity, SpectralAxis, convert_spectra
 
 MAX_AXIS_BYTES = 4 << 20
@@ -79,13 +80,7 @@ def resolve_axis(settings: SpectrometerSettings, wanted: SpectralAxis) -> PixelA
 
 
 def _read_axis(path: Path) -> SpectralAxis:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_AXIS_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(f"spectrometer.axis_file {path} cannot be read: {error.strerror}") from error
-    if len(content) > MAX_AXIS_BYTES:
-        raise ConfigurationError(f"spectrometer.axis_file {path} is over {MAX_AXIS_BYTES} bytes")
+    content = read_bounded(path, MAX_AXIS_BYTES, "spectrometer.axis_file", ConfigurationError)
     try:
         return SpectralAxis.from_dict(msgspec.json.decode(content, type=dict[str, Any]))
     except (msgspec.MsgspecError, UnicodeDecodeError, AxisError) as error:

@@ -11,7 +11,7 @@ import numpy as np
 
 from device.spectrometers.dark import DarkFrame
 from specnet.errors import ConfigurationError
-from specnet.files import write_bytes
+from specnet.files import read_bounded, write_bytes
 from specnet.spectra import MAX_POINTS
 
 FORMAT = "specnet-dark"
@@ -55,15 +55,9 @@ def read_dark_frames(path: Path, serial_number: str, n_points: int) -> list[Dark
     ConfigurationError
         When the file is damaged, too large, of another format, instrument or length.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
+    if not path.exists():
         return []
-    except OSError as error:
-        raise ConfigurationError(f"dark spectra {path} cannot be read: {error.strerror}") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigurationError(f"dark spectra {path} have over {MAX_FILE_BYTES} bytes")
+    content = read_bounded(path, MAX_FILE_BYTES, "dark spectra", ConfigurationError)
     try:
         library = msgspec.json.decode(content, type=_StoredLibrary)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

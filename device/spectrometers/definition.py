@@ -63,6 +63,7 @@ import numpy as np
 
 from specnet.configuration import load_configuration
 from specnet.errors import AxisError, ConfigurationError
+from specnet.ranges import check_range
 from specnet.spectra import MAX_POINTS, Quantity, SpectralAxis
 
 FORMAT = 1
@@ -105,7 +106,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if not unescape("send", self.send):
             raise ConfigurationError("send is empty, expected a command")
         unescape("expect", self.expect)
-        _check("timeout_s", self.timeout_s, 0.01, 600.0)
+        check_range("timeout_s", self.timeout_s, 0.01, 600.0)
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,9 +124,9 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         unescape("send", self.send)
         if self.send.count("{exposure}") != 1:
             raise ConfigurationError(f"send has {{exposure}} once, got {self.send[:60]!r}")
-        _check("unit_us", self.unit_us, 1e-3, 1e9)
-        _check("minimum_us", self.minimum_us, 1, 600_000_000)
-        _check("maximum_us", self.maximum_us, self.minimum_us, 600_000_000)
+        check_range("unit_us", self.unit_us, 1e-3, 1e9)
+        check_range("minimum_us", self.minimum_us, 1, 600_000_000)
+        check_range("maximum_us", self.maximum_us, self.minimum_us, 600_000_000)
         limits = {"B": 0xFF, ">H": 0xFFFF, "<H": 0xFFFF, ">I": 0xFFFFFFFF, "<I": 0xFFFFFFFF}
         largest = limits.get(self.encoding, math.inf)
         if self.maximum_us / self.unit_us > largest:
@@ -177,7 +178,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if not math.isfinite(self.scale) or self.scale == 0 or not math.isfinite(self.offset):
             raise ConfigurationError(f"scale is not 0, and offset is finite, got {self.scale} and {self.offset}")
-        _check("maximum", self.maximum, 1e-9, 1e12)
+        check_range("maximum", self.maximum, 1e-9, 1e12)
 
 
 class Axis(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,8 +222,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ConfigurationError(f"format is {FORMAT} in this release, got {self.format}")
         if not self.model.isprintable() or not 0 < len(self.model) <= 100:
             raise ConfigurationError(f"model is 1 to 100 printable characters, got {self.model[:60]!r}")
-        _check("points", self.points, 2, MAX_POINTS)
-        _check("baudrate", self.baudrate, 300, 12_000_000)
+        check_range("points", self.points, 2, MAX_POINTS)
+        check_range("baudrate", self.baudrate, 300, 12_000_000)
         if len(self.set_up) > 100:
             raise ConfigurationError(f"set_up has at most 100 commands, got {len(self.set_up)}")
         self.spectral_axis()
@@ -288,9 +289,3 @@ def check_pattern(name: str, pattern: str) -> None:
             f"{name} has at most {MAX_REPEATS} repetitions, no captured or repeated groups and "
             f"{MAX_SENT_BYTES} characters, got {pattern[:60]!r}"
         )
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name} is from {low:g} to {high:g}, got {value}")

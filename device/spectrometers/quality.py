@@ -36,7 +36,12 @@ class Quality(IntFlag):
     @property
     def usable(self) -> bool:
         """Whether the spectrum may be classified."""
-        return not self & UNUSABLE
+        return not self.against_use
+
+    @property
+    def against_use(self) -> Quality:
+        """Those that are set and forbid to classify it."""
+        return self & UNUSABLE
 
 
 UNUSABLE = Quality.SATURATED | Quality.LOW_SIGNAL | Quality.NO_DARK | Quality.WRONG_AXIS

@@ -7,6 +7,7 @@ import math
 import msgspec
 
 from specnet.errors import ConfigurationError
+from specnet.ranges import check_range
 from specnet.spectra import MAX_POINTS
 
 MAX_COEFFICIENTS = 12
@@ -42,13 +43,13 @@ class ExposureSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     max_s: float = 10.0
 
     def __post_init__(self) -> None:
-        _check("exposure.low", self.low, 0.01, 0.9)
+        check_range("spectrometer.exposure.low", self.low, 0.01, 0.9)
         # a narrower band would let noise carry the peak from one side to the other
-        _check("exposure.high", self.high, min(1.3 * self.low, 0.98), 0.98)
-        _check("exposure.max_step", self.max_step, 1.2, 100.0)
-        _check("exposure.patience", self.patience, 1, 1000)
-        _check("exposure.min_s", self.min_s, 1e-6, MAX_INTEGRATION_S)
-        _check("exposure.max_s", self.max_s, self.min_s, MAX_INTEGRATION_S)
+        check_range("spectrometer.exposure.high", self.high, min(1.3 * self.low, 0.98), 0.98)
+        check_range("spectrometer.exposure.max_step", self.max_step, 1.2, 100.0)
+        check_range("spectrometer.exposure.patience", self.patience, 1, 1000)
+        check_range("spectrometer.exposure.min_s", self.min_s, 1e-6, MAX_INTEGRATION_S)
+        check_range("spectrometer.exposure.max_s", self.max_s, self.min_s, MAX_INTEGRATION_S)
 
 
 class DarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,8 +73,8 @@ class DarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_kelvin: float = 3.0
 
     def __post_init__(self) -> None:
-        _check("dark.tolerance", self.tolerance, 0.0, 0.5)
-        _check("dark.max_kelvin", self.max_kelvin, 0.0, 100.0)
+        check_range("spectrometer.dark.tolerance", self.tolerance, 0.0, 0.5)
+        check_range("spectrometer.dark.max_kelvin", self.max_kelvin, 0.0, 100.0)
 
 
 class SpectrometerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,18 +164,18 @@ class SpectrometerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
 
     def __post_init__(self) -> None:
         if self.baudrate != 0:
-            _check("baudrate", self.baudrate, 300, 12_000_000)
-        _check("integration_time_s", self.integration_time_s, 1e-6, MAX_INTEGRATION_S)
-        _check("timeout_s", self.timeout_s, 0.01, 600.0)
-        _check("scans", self.scans, 1, MAX_SCANS)
-        _check("onboard_scans", self.onboard_scans, 1, MAX_SCANS)
-        _check("boxcar", self.boxcar, 0, 500)
-        _check("gain", self.gain, 0, 255)
-        _check("n_points", self.n_points, 0, MAX_POINTS)
-        _check("laser_nm", self.laser_nm, 0.0, 1e5)
-        _check("full_scale", self.full_scale, 0.0, 1e12)
-        _check("min_signal", self.min_signal, 0.0, 1e12)
-        _check("interval_s", self.interval_s, 0.0, 86_400.0)
+            check_range("spectrometer.baudrate", self.baudrate, 300, 12_000_000)
+        check_range("spectrometer.integration_time_s", self.integration_time_s, 1e-6, MAX_INTEGRATION_S)
+        check_range("spectrometer.timeout_s", self.timeout_s, 0.01, 600.0)
+        check_range("spectrometer.scans", self.scans, 1, MAX_SCANS)
+        check_range("spectrometer.onboard_scans", self.onboard_scans, 1, MAX_SCANS)
+        check_range("spectrometer.boxcar", self.boxcar, 0, 500)
+        check_range("spectrometer.gain", self.gain, 0, 255)
+        check_range("spectrometer.n_points", self.n_points, 0, MAX_POINTS)
+        check_range("spectrometer.laser_nm", self.laser_nm, 0.0, 1e5)
+        check_range("spectrometer.full_scale", self.full_scale, 0.0, 1e12)
+        check_range("spectrometer.min_signal", self.min_signal, 0.0, 1e12)
+        check_range("spectrometer.interval_s", self.interval_s, 0.0, 86_400.0)
         for name, pixels in (("bad_pixels", self.bad_pixels), ("dark_pixels", self.dark_pixels)):
             if len(pixels) > MAX_BAD_PIXELS or any(not 0 <= pixel < MAX_POINTS for pixel in pixels):
                 raise ConfigurationError(
@@ -195,9 +196,3 @@ class SpectrometerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
             )
         if self.coefficients and self.n_points < 2:
             raise ConfigurationError(f"spectrometer.coefficients need n_points of at least 2, got {self.n_points}")
-
-
-def _check(name: str, value: float, low: float, high: float) -> None:
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ConfigurationError(f"spectrometer.{name} is from {low:g} to {high:g}, got {value}")

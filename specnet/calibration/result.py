@@ -14,7 +14,7 @@ from specnet.calibration.reject import RejectControl
 from specnet.calibration.risk import RiskControl
 from specnet.errors import ConfigurationError, ModelError
 from specnet.exits import NEVER, ExitPolicy
-from specnet.files import write_bytes
+from specnet.files import read_bounded, write_bytes
 
 FORMAT = "specnet-calibration"
 FORMAT_VERSION = 1
@@ -141,9 +141,5 @@ def parse_calibration(document: bytes, name: str = "calibration") -> Calibration
 def read_calibration(path: Path | str) -> Calibration:
     """Read a calibration file; `ModelError` when it is missing, too large or invalid."""
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            document = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ModelError(f"cannot read calibration {path}: {error.strerror}") from error
+    document = read_bounded(path, MAX_BYTES, "calibration", ModelError)
     return parse_calibration(document, str(path))

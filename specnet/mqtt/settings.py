@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from specnet.errors import ConfigurationError
+from specnet.ranges import check_range
 
 MAX_PASSWORD_BYTES = 4096
 PAYLOAD_LIMIT_BYTES = 64 * 1024 * 1024
@@ -69,11 +70,11 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def __post_init__(self) -> None:
         if not self.host or len(self.host) > 253 or any(character.isspace() for character in self.host):
             raise ConfigurationError(f"host is a name or an address of at most 253 characters, got {self.host!r}")
-        _check_range("port", self.port, 1, 65_535)
-        _check_range("keepalive_s", self.keepalive_s, 1, KEEPALIVE_LIMIT_S)
-        _check_range("reconnect_min_s", self.reconnect_min_s, 0.01, 3600.0)
-        _check_range("reconnect_max_s", self.reconnect_max_s, self.reconnect_min_s, 86_400.0)
-        _check_range("max_payload_bytes", self.max_payload_bytes, 1, PAYLOAD_LIMIT_BYTES)
+        check_range("port", self.port, 1, 65_535)
+        check_range("keepalive_s", self.keepalive_s, 1, KEEPALIVE_LIMIT_S)
+        check_range("reconnect_min_s", self.reconnect_min_s, 0.01, 3600.0)
+        check_range("reconnect_max_s", self.reconnect_max_s, self.reconnect_min_s, 86_400.0)
+        check_range("max_payload_bytes", self.max_payload_bytes, 1, PAYLOAD_LIMIT_BYTES)
         if self.protocol not in ("auto", "5", "3.1.1"):
             raise ConfigurationError(f'protocol is "auto", "5" or "3.1.1", got {self.protocol!r}')
         for name in ("password_file", "password_env"):
@@ -170,9 +171,3 @@ class _TidySocket(ssl.SSLSocket):
 
 def _no_passphrase() -> str:
     return ""
-
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ConfigurationError(f"{name} is from {low} to {high}, got {value}")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 
+from specnet import ranges
 from specnet.errors import ProfileError
 
 MAX_TEXT = 200
@@ -16,9 +17,7 @@ _BUNDLE_ID = re.compile(r"[0-9a-f]{16}\Z")
 
 def check_range(what: str, value: float, low: float, high: float) -> None:
     """Refuse a number outside of a closed range; `ProfileError`."""
-    # written so that NaN fails too
-    if not low <= value <= high:
-        raise ProfileError(f"{what} is from {low:g} to {high:g}, got {value!r}")
+    ranges.check_range(what, value, low, high, ProfileError)
 
 
 def check_text(what: str, text: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from specnet.errors import ProfileError
-from specnet.files import write_json
+from specnet.files import read_bounded, write_json
 from specnet.profiles.device import DeviceProfile
 from specnet.profiles.gateway import GatewayProfile
 from specnet.profiles.link import LinkProfile
@@ -40,13 +40,7 @@ def read_profile(path: Path | str) -> Profile:
         field, what was found and what was expected.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_PROFILE_BYTES + 1)
-    except OSError as error:
-        raise ProfileError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(content) > MAX_PROFILE_BYTES:
-        raise ProfileError(f"{path}: over {MAX_PROFILE_BYTES} bytes, which no profile is")
+    content = read_bounded(path, MAX_PROFILE_BYTES, "profile", ProfileError)
     try:
         head = msgspec.json.decode(content, type=_Head)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -11,7 +11,7 @@ import msgspec
 
 from specnet.bundle import MAX_BUNDLE_BYTES
 from specnet.errors import SignatureError
-from specnet.files import write_bytes
+from specnet.files import read_bounded, write_bytes
 
 ALGORITHM = "ed25519"
 DOMAIN = b"specnet bundle signature v1"
@@ -119,11 +119,7 @@ def decode_signature(document: bytes, name: str = "signature") -> BundleSignatur
 
 def read_signature(path: Path | str) -> BundleSignature:
     """Read a signature file; `SignatureError` when it is missing or as in `decode_signature`."""
-    try:
-        with Path(path).open("rb") as file:
-            document = file.read(MAX_SIGNATURE_BYTES + 1)
-    except OSError as error:
-        raise SignatureError(f"cannot read signature {path}: {error.strerror}") from error
+    document = read_bounded(path, MAX_SIGNATURE_BYTES, "signature", SignatureError)
     return decode_signature(document, f"signature {path}")
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from specnet.bundle import MAX_BUNDLE_BYTES, Bundle, parse_bundle
 from specnet.errors import BundleError, SignatureError
+from specnet.files import read_bounded
 from specnet.signing.keys import key_id
 from specnet.signing.signature import BundleSignature
 
@@ -21,14 +22,7 @@ if TYPE_CHECKING:
 
 def read_limited(path: Path | str) -> bytes:
     """Bytes of a bundle file; `BundleError` when it is missing or larger than any bundle."""
-    try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_BUNDLE_BYTES + 1)
-    except OSError as error:
-        raise BundleError(f"cannot read bundle {path}: {error.strerror}") from error
-    if len(data) > MAX_BUNDLE_BYTES:
-        raise BundleError(f"bundle {path} has over {MAX_BUNDLE_BYTES} bytes, more are not accepted")
-    return data
+    return read_bounded(path, MAX_BUNDLE_BYTES, "bundle", BundleError)
 
 
 def describe_bundle(data: bytes, bundle: Bundle, signer: str) -> BundleSignature:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from specnet.codec import BottleneckInfo, LearnedCodec
 from specnet.errors import CodecError, ModelError
-from specnet.files import write_bytes, write_json
+from specnet.files import read_bounded, write_bytes, write_json
 from specnet.training.run import WEIGHTS_FILE, Run
 
 FOLDER = "bottlenecks"
@@ -69,8 +69,8 @@ def weights_sha256(run: Run) -> str:
 
 
 def _read(run: Run, path: Path, weights: str) -> StoredBottleneck:
-    document = _bytes(path, MAX_DOCUMENT_BYTES)
-    arrays = _bytes(path.with_suffix(".npz"), MAX_ARRAY_BYTES)
+    document = read_bounded(path, MAX_DOCUMENT_BYTES, "bottleneck", ModelError)
+    arrays = read_bounded(path.with_suffix(".npz"), MAX_ARRAY_BYTES, "arrays", ModelError)
     try:
         plain = json.loads(document)
         info = msgspec.convert(plain["info"], BottleneckInfo)
@@ -91,12 +91,3 @@ def _read(run: Run, path: Path, weights: str) -> StoredBottleneck:
 def _arrays(data: bytes) -> dict[str, NDArray[Any]]:
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
-
-
-def _bytes(path: Path, limit: int) -> bytes:
-    try:
-        if path.stat().st_size > limit:
-            raise ModelError(f"{path} has {path.stat().st_size} bytes, at most {limit} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}") from error

@@ -9,7 +9,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from specnet.errors import ModelError
-from specnet.files import write_bytes
+from specnet.files import read_bounded, write_bytes
 from specnet.nn import SpecNet, create_model
 from specnet.nn.coded import with_bottleneck
 from specnet.nn.config import PRESETS
@@ -79,12 +79,7 @@ def load_backbone(network: ExitNetwork, path: Path) -> None:
         When the file is missing, too large, damaged, or of a network with other layers.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BACKBONE_BYTES:
-            raise ModelError(f"backbone {path} has {size} bytes, at most {MAX_BACKBONE_BYTES} are read")
-        tensors = load(path.read_bytes())
-    except OSError as error:
-        raise ModelError(f"backbone {path} cannot be read: {error.strerror}") from error
+        tensors = load(read_bounded(path, MAX_BACKBONE_BYTES, "backbone", ModelError))
     except SafetensorError as error:
         raise ModelError(f"backbone {path} is damaged or no safetensors: {error}") from error
     own = network.state_dict()

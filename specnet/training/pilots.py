@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from specnet.errors import ModelError
+from specnet.files import read_bounded
 from specnet.nn.protocol import ExitNetwork
 from specnet.training.config import TrainConfig
 from specnet.training.likelihood import judge_network
@@ -109,11 +111,9 @@ def choose_recipe(
 def read_choice(path: Path, identity: dict[str, Any]) -> Choice | None:
     """Read what pilots chose before a training was interrupted; None where they have to run (again)."""
     try:
-        if path.stat().st_size > MAX_CHOICE_BYTES:
-            return None
-        kept = json.loads(path.read_text(encoding="utf-8"))
+        kept = json.loads(read_bounded(path, MAX_CHOICE_BYTES, "choice", ModelError))
         if kept.pop("identity") != identity:
             return None
         return Choice(**kept)
-    except (OSError, ValueError, TypeError, AttributeError, KeyError):
+    except (ModelError, ValueError, TypeError, AttributeError, KeyError):
         return None  # they cost time, not correctness

@@ -19,7 +19,7 @@ from specnet.calibration.cached import CachedLogits
 from specnet.datasets import Holdout, SpectraFile
 from specnet.errors import DatasetError, ModelError, SpecnetError
 from specnet.export.latency import cumulative_us
-from specnet.files import write_bytes, write_json
+from specnet.files import read_bounded, write_bytes, write_json
 from specnet.nn import HARD, load_weights, save_weights
 from specnet.nn.protocol import ExitNetwork
 from specnet.preprocessing import Pipeline
@@ -228,8 +228,6 @@ def load_run(path: Path | str) -> Run:
 
 def _read(file: Path, limit: int, run: Path) -> bytes:
     try:
-        if file.stat().st_size > limit:
-            raise ModelError(f"{file} has {file.stat().st_size} bytes, at most {limit} are read")
-        return file.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{run} is no finished training run: {file.name}: {error.strerror}") from error
+        return read_bounded(file, limit, "file", ModelError)
+    except ModelError as error:
+        raise ModelError(f"{run} is no finished training run: {error}") from error

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from specnet.errors import ConfigurationError
-from specnet.files import write_json
+from specnet.files import read_bounded, write_json
 from specnet.placement import LinkFigures, Placement, Prediction
 from specnet.profiles import DeviceProfile, GatewayProfile, LinkProfile, Quantiles
 from specnet.tuning.choice import Wishes, choose
@@ -94,13 +94,9 @@ def read_deployment(path: Path | str) -> Deployment:
     ConfigurationError
         When the file cannot be read, is too large or is none.
     """
-    path = Path(path)
+    document = read_bounded(path, MAX_DEPLOYMENT_BYTES, "deployment", ConfigurationError)
     try:
-        if path.stat().st_size > MAX_DEPLOYMENT_BYTES:
-            raise ConfigurationError(f"{path} has {path.stat().st_size} bytes, at most {MAX_DEPLOYMENT_BYTES} are read")
-        return msgspec.json.decode(path.read_bytes(), type=Deployment)
-    except OSError as error:
-        raise ConfigurationError(f"cannot read deployment {path}: {error.strerror}") from error
+        return msgspec.json.decode(document, type=Deployment)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigurationError(f"{path} is no deployment: {error}") from error
 

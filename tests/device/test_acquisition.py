@@ -20,7 +20,7 @@ from device.spectrometers import (
 from device.spectrometers.faults import FaultPlan
 from device.spectrometers.instrument import create_instrument
 from device.spectrometers.quality import Quality
-from device.spectrometers.reading import Reading as Taken
+from device.spectrometers.reading import Reading
 from device.spectrometers.simulator import SimulatedBoard
 from specnet.errors import SpectrometerError, SpectrumError
 
@@ -48,11 +48,11 @@ class Scripted:
     def close(self) -> None:
         pass
 
-    def read(self) -> Taken:
+    def read(self) -> Reading:
         event = self._readings.pop(0)
         if isinstance(event, Exception):
             raise event
-        return Taken(event, Quality(0), 1000, 1, float(event.max()))
+        return Reading(event, Quality(0), 1000, 1, float(event.max()))
 
 
 def acquire(spectrometer: Scripted, stopped: threading.Event | None = None, *, stop_at_end: bool = True) -> Acquisition:
@@ -135,7 +135,7 @@ def test_every_spectrum_of_a_faulty_board_arrives_once_and_in_order(tmp_path) ->
         )
         read = []
         while (reading := source.read()) is not None:
-            assert reading.flags == ()
+            assert reading.flags == Quality(0)
             read.append(reading.counts)
         source.close()
     np.testing.assert_array_equal(read, spectra)

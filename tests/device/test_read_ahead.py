@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from support_broker import wait_until
 
-from device.acquisition import Reading
 from device.read_ahead import Accepted, AcquisitionSettings, ReadAhead
+from device.spectrometers.quality import Quality
+from device.spectrometers.reading import Reading
 from specnet.errors import SpectrometerError
 
 
@@ -27,7 +28,7 @@ class Source:
                 raise self.error
             return None
         self.taken += 1
-        return Reading(np.array([self.taken - 1]), ("warm",))
+        return Reading(np.array([self.taken - 1]), Quality.DARK_SCALED, 1000, 1, 0.0)
 
     def record(self, accepted: Accepted) -> None:
         self.recorded.append(accepted.sequence)
@@ -49,7 +50,7 @@ def test_all_spectra_come_in_order_with_their_flags() -> None:
     reader.stop()
     assert [accepted.sequence for accepted in got] == source.recorded == list(range(50))
     assert [int(accepted.counts[0]) for accepted in got] == list(range(50))
-    assert {accepted.flags for accepted in got} == {("warm",)}
+    assert {accepted.flags for accepted in got} == {("dark_scaled",)}
 
 
 def test_it_reads_ahead_while_one_is_judged_but_not_further_than_the_queue() -> None:

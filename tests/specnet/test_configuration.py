@@ -148,7 +148,7 @@ def test_long_values_are_cut(path: Path) -> None:
     ("content", "complaint"),
     [
         (b"site = '\xff'", "UTF-8, byte 8"),
-        (b"#" * (MAX_FILE_BYTES + 1), "over 1048576 bytes"),
+        (b"#" * (MAX_FILE_BYTES + 1), "has 1048577 bytes, at most 1048576 are read"),
         (b"site = " + b"[" * 50_000, "nested too deeply|expected TOML"),
     ],
 )
@@ -159,7 +159,7 @@ def test_files_that_are_no_configuration(path: Path, content: bytes, complaint: 
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"absent.toml: cannot be read: No such file"):
+    with pytest.raises(ConfigurationError, match=r"cannot read configuration .*absent.toml: No such file"):
         load(tmp_path / "absent.toml")
     with pytest.raises(ConfigurationError, match="Is a directory"):
         load(tmp_path)

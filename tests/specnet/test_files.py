@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from specnet.files import write_atomically, write_bytes, write_json
+from specnet.errors import ModelError
+from specnet.files import read_bounded, write_atomically, write_bytes, write_json
 
 
 def test_a_file_and_its_folders_are_made(tmp_path: Path) -> None:
@@ -69,3 +70,26 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(path, {"a": float("nan")})
     assert json.loads(path.read_text()) == {"a": [1, 2.5]}
+
+
+def test_at_most_so_many_bytes_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "some.bin"
+    path.write_bytes(b"12345")
+    assert read_bounded(path, 5, "note", ModelError) == b"12345"
+    with pytest.raises(ModelError, match=r"note .*some\.bin has 5 bytes, at most 4 are read"):
+        read_bounded(path, 4, "note", ModelError)
+
+
+def test_a_giant_is_refused_without_reading_it_and_so_is_what_has_no_end(tmp_path: Path) -> None:
+    path = tmp_path / "giant"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ModelError, match=r"note .*giant has 1099511627776 bytes, at most 10 are read"):
+        read_bounded(path, 10, "note", ModelError)
+    with pytest.raises(ModelError, match="note /dev/zero has 11 bytes, at most 10 are read"):
+        read_bounded("/dev/zero", 10, "note", ModelError)
+
+
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"cannot read note .*: Is a directory"):
+        read_bounded(tmp_path, 10, "note", ModelError)

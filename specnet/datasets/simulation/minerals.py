@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from specnet.errors import DatasetError
+from specnet.files import read_bounded
 
 MAX_TABLE_BYTES = 1_000_000
 MAX_PEAKS = 64
@@ -94,12 +95,8 @@ def load_minerals(path: Path | str | None = None) -> tuple[Mineral, ...]:
     """
     path = minerals_path() if path is None else Path(path)
     try:
-        size = path.stat().st_size
-        if size > MAX_TABLE_BYTES:
-            raise DatasetError(f"{path}: {size} bytes, a table of minerals has at most {MAX_TABLE_BYTES}")
-        table = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _Table)
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
+        document = read_bounded(path, MAX_TABLE_BYTES, "table of minerals", DatasetError)
+        table = msgspec.convert(tomllib.loads(document.decode()), _Table)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path}: no TOML: {error}") from error
     except msgspec.ValidationError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from specnet.errors import DatasetError
-from specnet.files import write_json
+from specnet.files import read_bounded, write_json
 from specnet.training import TrainConfig
 
 CELL_FORMAT = 1
@@ -107,13 +107,11 @@ class Cell:
             When the file is no cell of this format.
         """
         try:
-            if path.stat().st_size > MAX_CELL_BYTES:
-                raise DatasetError(f"{path} has {path.stat().st_size} bytes, at most {MAX_CELL_BYTES} are read")
-            plain = json.loads(path.read_bytes())
+            plain = json.loads(read_bounded(path, MAX_CELL_BYTES, "cell", DatasetError))
             if plain.pop("format") != CELL_FORMAT:
                 raise DatasetError(f"{path} is of another format than {CELL_FORMAT}")
             return cls(**plain)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DatasetError(f"{path} is no cell of a comparison: {type(error).__name__} {error}") from error
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 
 from specnet.errors import ConfigurationError, ModelError
-from specnet.files import write_json
+from specnet.files import read_bounded, write_json
 from specnet.nn.config import MAX_CHANNELS, MAX_UNITS, SHORT_AXIS
 
 C = TypeVar("C")
@@ -222,12 +222,7 @@ def read_architecture(path: Path) -> Architecture:
         When it is missing, too large, damaged, of another kind or of a newer release.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelError(f"architecture {path} has {size} bytes, at most {MAX_FILE_BYTES} are read")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"architecture {path} cannot be read: {error.strerror}") from error
+        document = json.loads(read_bounded(path, MAX_FILE_BYTES, "architecture", ModelError))
     except ValueError as error:
         raise ModelError(f"architecture {path} is no JSON: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:

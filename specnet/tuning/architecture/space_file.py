@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from specnet.errors import ConfigurationError
+from specnet.files import read_bounded
 from specnet.nn.blocks import BLOCKS
 from specnet.tuning.architecture.space import SearchSpace
 
@@ -23,12 +24,7 @@ def read_space(path: Path, usual: SearchSpace) -> SearchSpace:
         When the file is missing, too large or no JSON, or has unknown fields or choices.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ConfigurationError(f"space {path} has {size} bytes, at most {MAX_FILE_BYTES} are read")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"space {path} cannot be read: {error.strerror}") from error
+        document = json.loads(read_bounded(path, MAX_FILE_BYTES, "space", ConfigurationError))
     except ValueError as error:
         raise ConfigurationError(f"space {path} is no JSON: {error}") from error
     if not isinstance(document, dict) or not document:

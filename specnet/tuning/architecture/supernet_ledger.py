@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specnet.errors import ModelError, SpecnetError
-from specnet.files import write_json
+from specnet.files import read_bounded, write_json
 from specnet.tuning.architecture.space import Architecture
 
 FORMAT = "specnet-supernet-search"
@@ -93,9 +93,7 @@ class Ledger:
 
     def _read(self) -> None:
         try:
-            if (size := self.path.stat().st_size) > MAX_FILE_BYTES:
-                raise ModelError(f"{self.path} has {size} bytes, at most {MAX_FILE_BYTES} are read")
-            document = json.loads(self.path.read_text(encoding="utf-8"))
+            document = json.loads(read_bounded(self.path, MAX_FILE_BYTES, "search", ModelError))
             found = document["format"], document["format_version"]
             if found != (FORMAT, FORMAT_VERSION):
                 raise ModelError(
@@ -106,8 +104,6 @@ class Ledger:
             for shape in document["shapes"]:
                 architecture = Architecture.from_dict(shape.pop("architecture"))
                 self.records[architecture] = Record(**shape)
-        except OSError as error:
-            raise ModelError(f"{self.path} cannot be read: {error.strerror}") from error
         except SpecnetError:
             raise
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -179,7 +179,7 @@ def test_files_over_the_limit_are_not_read(good: Bundle, tmp_path: Path, monkeyp
     path = _rewrite(good, tmp_path)
     size = path.stat().st_size
     monkeypatch.setattr(bundle_module, "MAX_BUNDLE_BYTES", size - 1)
-    with pytest.raises(BundleError, match=f"has {size} bytes, at most {size - 1} are accepted"):
+    with pytest.raises(BundleError, match=f"has {size} bytes, at most {size - 1} are read"):
         read_bundle(path)
     with pytest.raises(BundleError, match=f"has {size} bytes, at most {size - 1} are accepted"):
         parse_bundle(path.read_bytes())
@@ -193,7 +193,7 @@ def test_a_sparse_giant_is_refused_without_reading_it(tmp_path: Path) -> None:
     path = tmp_path / "giant.specnet"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(BundleError, match="at most 268435456 are accepted"):
+    with pytest.raises(BundleError, match="at most 268435456 are read"):
         read_bundle(path)
 
 

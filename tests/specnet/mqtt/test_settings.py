@@ -22,7 +22,7 @@ from specnet.mqtt import BrokerSettings, Will
         ({"host": "a b"}, "'a b'"),
         ({"keepalive_s": 0}, "keepalive_s"),
         ({"reconnect_min_s": math.nan}, "reconnect_min_s"),
-        ({"reconnect_min_s": 5.0, "reconnect_max_s": 1.0}, "reconnect_max_s is from 5.0 to"),
+        ({"reconnect_min_s": 5.0, "reconnect_max_s": 1.0}, "reconnect_max_s is from 5 to"),
         ({"max_payload_bytes": 0}, "max_payload_bytes"),
         ({"protocol": "4"}, 'protocol is "auto", "5" or "3.1.1", got \'4\''),
         ({"password_file": "p"}, "without username"),

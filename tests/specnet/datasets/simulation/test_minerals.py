@@ -81,11 +81,11 @@ def test_a_malformed_table_is_refused_and_the_message_names_the_fault(tmp_path, 
 
 
 def test_a_missing_and_a_huge_table_are_refused(tmp_path: Path):
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match="cannot read table of minerals"):
         load_minerals(tmp_path / "nothing.toml")
     huge = tmp_path / "huge.toml"
     huge.write_bytes(b"#" * 1_000_001)
-    with pytest.raises(DatasetError, match="1000001 bytes, a table of minerals has at most 1000000"):
+    with pytest.raises(DatasetError, match="has 1000001 bytes, at most 1000000 are read"):
         load_minerals(huge)
 
 

@@ -93,5 +93,5 @@ def test_file_round_trip_and_what_is_wrong_with_others(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(ModelError, match="no JSON"):
         read_architecture(path)
-    with pytest.raises(ModelError, match="cannot be read"):
+    with pytest.raises(ModelError, match="cannot read architecture"):
         read_architecture(tmp_path / "missing.json")
