@@ -52,7 +52,7 @@ def test_a_folder_without_a_run_is_refused(folder: Path, tmp_path: Path) -> None
     with pytest.raises(ModelError, match=r"is no finished training run: cannot read file .*run\.json: No such file"):
         load_run(tmp_path / "nothing")
     (folder / "weights.safetensors").unlink()
-    with pytest.raises(ModelError, match=r"is no finished training run: cannot read file .*weights\.safetensors: No such file"):
+    with pytest.raises(ModelError, match=r"is no finished training run: cannot read .*weights\.safetensors: No such"):
         load_run(folder)
     with pytest.raises(ModelError, match="is no finished training run"):
         load_run(folder / "run.json")
