@@ -8,7 +8,18 @@ from typing import Any
 
 HELP = "measure: parts of a bundle, or accuracy against cost of many methods"
 EXAMPLE = "specnet bench segments minerals.specnet"
-BENCHES = ("segments", "blocks", "accuracy", "rejection", "risk", "codec", "deployment", "architecture")
+BENCHES = (
+    "segments",
+    "blocks",
+    "accuracy",
+    "rejection",
+    "risk",
+    "codec",
+    "deployment",
+    "architecture",
+    "device",
+    "field",
+)
 """Names; ``bench NAME`` is the module ``specnet.commands.bench_NAME``."""
 
 

@@ -94,6 +94,33 @@ class Child:
                 return record
         raise ChildError(f"{self.name} ended with code {self._process.wait()}; {self._tail()}")
 
+    def records(self, timeout: float) -> list[dict[str, Any]]:
+        """All JSON lines that are there, after up to `timeout` seconds for the first one."""
+        found: list[dict[str, Any]] = []
+        try:
+            while True:
+                record = self._records.get(timeout=0.0 if found else timeout) if timeout else self._records.get_nowait()
+                if record is None:
+                    self._records.put(None)
+                    return found
+                found.append(record)
+        except queue.Empty:
+            return found
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a power cut would."""
+        self._process.kill()
+        self._process.wait()
+
+    def terminate(self) -> None:
+        """Ask it to end with SIGTERM, and do not wait."""
+        self._process.terminate()
+
     def wait(self, timeout: float) -> int:
         """Exit code; `ChildError` when the process does not end in time."""
         try:

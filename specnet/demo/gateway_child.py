@@ -17,10 +17,19 @@ def start_gateway(running: ExitStack, bundle: Path, store: Path, broker: Broker,
     ChildError
         When the gateway refuses the bundle or does not start within `timeout_s` seconds.
     """
-    add = Child("models", ["gateway.cli", "models", "add", str(bundle), "--store", str(store)], logs)
-    if running.enter_context(add).wait(timeout_s) != 0:
-        raise ChildError(f"the gateway refused the bundle; see {add.log_path}")
+    add_bundle(bundle, store, logs, timeout_s)
+    running.enter_context(serve(store, broker, logs)).expect("metrics_port", timeout_s)
+
+
+def add_bundle(bundle: Path, store: Path, logs: Path, timeout_s: float) -> None:
+    """Put a bundle into a store; errors as `start_gateway`."""
+    with Child("models", ["gateway.cli", "models", "add", str(bundle), "--store", str(store)], logs) as add:
+        if add.wait(timeout_s) != 0:
+            raise ChildError(f"the gateway refused the bundle; see {add.log_path}")
+
+
+def serve(store: Path, broker: Broker, logs: Path) -> Child:
+    """Start a gateway, which tells its ``metrics_port`` when it is ready."""
     address = f"{broker.host}:{broker.port}"
-    serve = ["gateway.cli", "serve", "--store", str(store), "--broker", address, "--metrics-port", "0"]
-    gateway = Child("gateway", serve, logs)
-    running.enter_context(gateway).expect("metrics_port", timeout_s)
+    words = ["gateway.cli", "serve", "--store", str(store), "--broker", address, "--metrics-port", "0"]
+    return Child("gateway", words, logs)

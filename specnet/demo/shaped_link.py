@@ -48,7 +48,9 @@ class ShapedLink:
     def __init__(
         self, link: LinkProfile, host: str, port: int, *, framing: Literal["mqtt", "chunks"] = "mqtt", seed: int = 0
     ) -> None:
+        self._seed = seed
         self.shaper = Shaper(link, seed)
+        self._cuts = threading.Event()
         self._server_address = host, port
         self._framer = FRAMERS[framing]
         self._lock = threading.Lock()
@@ -104,6 +106,14 @@ class ShapedLink:
     def resume(self) -> None:
         """Go on after `stall`: what was held is through at once, what comes then is shaped."""
         self._flowing.set()
+
+    def reshape(self, link: LinkProfile) -> None:
+        """Be another link for what comes from here on."""
+        self.shaper = Shaper(link, self._seed)
+
+    def cut_packet(self) -> None:
+        """Let half of the next packet towards the server through, and end its connection."""
+        self._cuts.set()
 
     def _accept(self) -> None:
         while True:
@@ -230,6 +240,11 @@ class _Pipe:
         try:
             while (data := self._next()) is not None:
                 self._link._passed()
+                if self._way == "up" and len(data) > 1 and self._link._cuts.is_set():
+                    self._link._cuts.clear()
+                    self._sink.sendall(data[: len(data) // 2])
+                    self._end()
+                    return
                 self._sink.sendall(data)
                 with self._changed:
                     self.held_bytes -= len(data)

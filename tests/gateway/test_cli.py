@@ -58,7 +58,7 @@ def test_selftest_says_what_works_and_what_does_not(store: Path, broker: Broker)
         (["serve", "--broker", "localhost:many"], "broker.port: expected `int`"),
         (["serve", "--max-batch", "0"], "max_batch is from 1 to 1024, got 0"),
         (["serve", "--site", "a/b"], "site (or '+' for all) is 1 to 64 of letters"),
-        (["serve", "--config", "/does/not/exist.toml"], "cannot be read"),
+        (["serve", "--config", "/does/not/exist.toml"], "cannot read configuration"),
         (["models", "add", "/does/not/exist.specnet"], "cannot read bundle"),
     ],
 )

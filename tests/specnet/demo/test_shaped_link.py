@@ -127,6 +127,27 @@ def test_stalled_and_cut(echo):
         socket.create_connection(("127.0.0.1", port), timeout=10)
 
 
+def test_another_profile_in_the_middle_and_a_packet_that_is_cut(echo):
+    with ShapedLink(link(), "127.0.0.1", echo, framing="chunks") as shaped:
+        with socket.create_connection(("127.0.0.1", shaped.port), timeout=GENEROUS_S) as client:
+            client.sendall(b"fast")
+            assert client.recv(10) == b"fast"
+            shaped.reshape(link(round_trip_ms=Quantiles.constant(400.0)))
+            began = time.monotonic()
+            client.sendall(b"slow")
+            assert client.recv(10) == b"slow"
+            assert time.monotonic() - began >= 0.4
+            shaped.reshape(link())
+            shaped.cut_packet()
+            client.sendall(b"12345678")
+            got = b""
+            with contextlib.suppress(ConnectionError):
+                while data := client.recv(10):
+                    got += data
+            assert b"1234".startswith(got), "the second half of the packet came through"
+        assert exchange(shaped.port, b"again") == b"again", "only one connection was cut"
+
+
 def test_a_server_that_is_not_there():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
