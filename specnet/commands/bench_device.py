@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _latency(args: argparse.Namespace, counts: NDArray[np.uint32], advance: Any) -> dict[str, Any]:
-    """Time single spectra on one thread: all of the way to each exit, and preprocessing for itself."""
+    """Time single spectra on one thread, by the exit that answers them, and preprocessing for itself."""
     import numpy as np
 
     from device.classifier import LocalAnswer, LocalClassifier
@@ -116,37 +116,43 @@ def _latency(args: argparse.Namespace, counts: NDArray[np.uint32], advance: Any)
     bundle = read_bundle(args.bundle)
     axis = bundle.source_axis
     pixels = PixelAxis(axis, np.arange(axis.n_points))
-    classifiers = [LocalClassifier(bundle, pixels, split) for split in range(bundle.manifest.n_stages + 1)]
+    classifier = LocalClassifier(bundle, pixels, bundle.manifest.n_stages)
     prepare = bundle.pipeline.bind(axis)
-    names = ["preprocessing", *(f"exit {index}" for index in range(len(classifiers)))]
-    ways: dict[str, list[float]] = {name: [] for name in names}
+    ways: dict[str, list[float]] = {
+        "preprocessing": [],
+        **{f"exit {k}": [] for k in range(bundle.manifest.policy.n_exits)},
+    }
     for number in range(WARM_UP + args.spectra):
         spectrum = counts[number % len(counts)]
-        for index, classifier in enumerate(classifiers):
-            time.sleep(args.rest_ms / 1e3)
-            before = time.perf_counter()
-            # as if all exits in front had been uncertain, so that every spectrum takes the whole way
-            answer = classifier.hand_over(spectrum, index, "")
-            took = time.perf_counter() - before
-            if not isinstance(answer, LocalAnswer):
-                raise ConfigurationError(f"spectrum {number} of the bundle's own cannot be judged: {answer.reason}")
-            ways[f"exit {index}"].append(1e6 * took)
+        time.sleep(args.rest_ms / 1e3)
+        before = time.perf_counter()
+        answer = classifier.classify(spectrum)
+        took = time.perf_counter() - before
+        if not isinstance(answer, LocalAnswer):
+            raise ConfigurationError(f"spectrum {number} of the bundle's own cannot be judged: {answer.reason}")
         time.sleep(args.rest_ms / 1e3)
         before = time.perf_counter()
         prepare(pixels.arrange(check_intensity(spectrum, pixels.n_points)))
-        ways["preprocessing"].append(1e6 * (time.perf_counter() - before))
+        prepared = time.perf_counter() - before
         if number >= WARM_UP:
+            ways["preprocessing"].append(1e6 * prepared)
+            ways[f"exit {answer.exit_index}"].append(1e6 * took)
             advance(1)
     return {
         "n_points": axis.n_points,
-        "us": {way: _quantiles(times[WARM_UP:]) for way, times in ways.items()},
+        "us": {way: _quantiles(times) for way, times in ways.items()},
     }
 
 
-def _quantiles(times: list[float]) -> dict[str, float]:
+def _quantiles(times: list[float]) -> dict[str, float | None]:
+    """Quantiles and number of times; those of an exit at which no spectrum left are None."""
     import numpy as np
 
-    return {name: round(float(np.quantile(times, q)), 1) for name, q in (("median", 0.5), ("p95", 0.95))}
+    if not times:
+        return {"n": 0, "median": None, "p95": None}
+    return {"n": len(times)} | {
+        name: round(float(np.quantile(times, q)), 1) for name, q in (("median", 0.5), ("p95", 0.95))
+    }
 
 
 def _process(args: argparse.Namespace, counts: NDArray[np.uint32], folder: Path, advance: Any) -> dict[str, float]:
@@ -259,8 +265,11 @@ def _show(
 ) -> None:
     table(
         f"{args.bundle.name}: microseconds from counts ({latency['n_points']} points) to an answer, 1 thread, batch 1",
-        ("way", "median", "p95"),
-        [(way, f"{us['median']:.0f}", f"{us['p95']:.0f}") for way, us in latency["us"].items()],
+        ("answered at", "spectra", "median", "p95"),
+        [
+            (way, str(us["n"]), *("-" if us[name] is None else f"{us[name]:.0f}" for name in ("median", "p95")))
+            for way, us in latency["us"].items()
+        ],
     )
     say(
         f"the whole process, median of {STARTS}: ready after {node['ready_s']:.2f} s, first answer after "

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from specnet.preprocessing.median import row_medians
 from specnet.preprocessing.step import BoundStep, Intensity, Step, register_step, require_positive
 from specnet.spectra import SpectralAxis
 
@@ -41,9 +42,10 @@ class Compress(Step, frozen=True, kw_only=True, tag="compress"):
 
         def apply(intensity: Intensity) -> Intensity:
             magnitude = np.abs(intensity)
-            typical = np.median(magnitude, axis=1, keepdims=True)
-            # after a baseline more than half of the points may be exactly zero
-            typical = np.where(typical > 0, typical, magnitude.mean(axis=1, keepdims=True))
+            typical = row_medians(magnitude)
+            if not typical.all():
+                # after a baseline more than half of the points may be exactly zero
+                typical = np.where(typical > 0, typical, magnitude.mean(axis=1, keepdims=True))
             compressed: Intensity = np.arcsinh(intensity / np.maximum(level * typical, LEAST)).astype(np.float32)
             return compressed
 

@@ -18,8 +18,10 @@ def test_a_node_is_measured() -> None:
     document = done.document
     us = document["latency"]["us"]
     assert list(us) == ["preprocessing", "exit 0", "exit 1", "exit 2", "exit 3"]
-    assert all(0 < times["median"] <= times["p95"] for times in us.values())
-    assert us["exit 3"]["median"] > us["exit 0"]["median"] > us["preprocessing"]["median"]
+    assert us["preprocessing"]["n"] == 40 == sum(us[way]["n"] for way in us if way != "preprocessing")
+    assert us["exit 0"]["n"] >= 5, "some are easy"
+    assert all(0 < times["median"] <= times["p95"] for times in us.values() if times["n"])
+    assert all(times["median"] is None for times in us.values() if not times["n"])
     process = document["process"]
     assert 0 < process["ready_s"] < process["first_answer_s"]
     assert process["answers_s"] > 1
