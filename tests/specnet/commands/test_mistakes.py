@@ -82,7 +82,7 @@ def test_missing_files(trained: Trained, packed: Path, tmp_path: Path) -> None:
     ):
         _mistake(call(*words), "cannot read bundle no.specnet: No such file or directory")
     for command in ("calibrate", "evaluate"):
-        _mistake(call(command, tmp_path, trained.data), "is no finished training run: run.json")
+        _mistake(call(command, tmp_path, trained.data), "is no finished training run: cannot read file")
     _mistake(call("export", tmp_path, trained.data, "--out", tmp_path / "x.specnet"), "is no finished training run")
     assert list(tmp_path.iterdir()) == []
 
@@ -108,7 +108,7 @@ def test_a_text_file_is_no_hdf5_file(trained: Trained, packed: Path, text_file: 
         ("--tap", "beer", "unknown tap 'beer'; known: "),
         ("--phases", "moon", "unknown phases 'moon'; known: joint, mixed"),
         ("--label-smoothing", "1", "label_smoothing is 1.0, expected from 0"),
-        ("--backbone", "no.safetensors", "backbone no.safetensors cannot be read: No such file"),
+        ("--backbone", "no.safetensors", "cannot read backbone no.safetensors: No such file"),
         ("--backbone-rate", "0", "backbone_rate is 0.0, expected above 0"),
         ("--epochs", "-1", "epochs is -1, expected"),
         ("--learning-rate", "7", "learning_rate is 7.0, expected between 0 and 1"),
@@ -132,7 +132,7 @@ def test_options_of_training_out_of_range(
         (["--widths", "8,a"], ["widths are numbers", "'8,a'"]),
         (["--widths", "8,12"], ["widths is (8, 12)", "as many as units, which are ()"]),
         (["--preset", "resnet1d", "--head-bins", "8"], ["'resnet1d' has no head_bins", "tiny"]),
-        (["--architecture", "none.json"], ["none.json", "cannot be read"]),
+        (["--architecture", "none.json"], ["cannot read architecture none.json: No such file"]),
     ],
 )
 def test_shapes_that_cannot_be_built(trained: Trained, tmp_path: Path, options: list[str], texts: list[str]) -> None:

@@ -93,7 +93,7 @@ def test_a_network_is_trained_in_the_shape_that_was_found(
         (("--preset", "resnet1d"), ("'resnet1d' has no shape",)),
         (("--preset", "huge"), ("huge", "nano")),
         (("--preprocessing", "nothing"), ("unknown preprocessing 'nothing'",)),
-        (("--space", "missing.json"), ("space missing.json cannot be read",)),
+        (("--space", "missing.json"), ("cannot read space missing.json",)),
         (("--storage", "nosuch://host/base"), ("storage nosuch://host/base cannot be used",)),
         (("--fold", 9), ("fold is 9",)),
     ],
