@@ -6,7 +6,7 @@ STAMP := $(VENV)/.ready
 DEVICE_VENV := .venv-device
 DEVICE_STAMP := $(DEVICE_VENV)/.ready
 
-MAKEFLAGS += --jobs=2
+MAKEFLAGS += --jobs=3
 
 .PHONY: env demo test test-device lint bench clean
 
@@ -22,14 +22,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/specnet demo $(DEMO)
 
-# Parts that run two at a time (see MAKEFLAGS), because many tests wait for other processes. No pytest-xdist: tests that
+# Parts that run at the same time (see MAKEFLAGS), the longest first, because many tests wait for other processes. No pytest-xdist: tests that
 # fork and send signals took its workers along.
 .PHONY: test-core test-studies test-edge
 ifdef TESTS
 test: $(STAMP)
 	$(BIN)/python -m pytest $(TESTS)
 else
-test: test-edge test-core test-studies test-device
+test: test-studies test-core test-edge test-device
 endif
 
 # whole trainings, searches and demonstrations
