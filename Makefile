@@ -22,8 +22,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/specnet demo $(DEMO)
 
-# Parts that run at the same time (see MAKEFLAGS), the longest first, because many tests wait for other processes. No pytest-xdist: tests that
-# fork and send signals took its workers along.
+# Parts that run at the same time (see MAKEFLAGS), the longest first, because many tests wait for other processes. No
+# pytest-xdist: tests that fork and send signals took its workers along.
 .PHONY: test-core test-studies test-edge
 ifdef TESTS
 test: $(STAMP)

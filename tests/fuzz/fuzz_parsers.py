@@ -12,24 +12,13 @@ mutates and joins pieces of the protocol. The last line is a JSON document of wh
 
 from __future__ import annotations
 
-import argparse
-import json
 import random
-import sys
-import tempfile
-import time
-from pathlib import Path
+from contextlib import nullcontext
 from typing import Any
 
-try:
-    import atheris
-except ImportError:
-    atheris = None
+from support_fuzzing import GUIDED, drive, instrumented, mutate
 
-if atheris is not None and "--plain" not in sys.argv:
-    with atheris.instrument_imports(include=["device.spectrometers"]):
-        from support_parsers import SUBJECTS, Subject, describe
-else:
+with instrumented("device.spectrometers") if GUIDED else nullcontext():
     from support_parsers import SUBJECTS, Subject, describe
 
 MAX_INPUT_BYTES = 1300
@@ -63,6 +52,10 @@ class Trial:
         self.bytes += len(data)
         self.events += len(expected)
 
+    def facts(self) -> dict[str, Any]:
+        """What else there is to report."""
+        return {"events": self.events, "largest_held": self.largest, "limit": self.subject.limit}
+
     def _anew(self, parser: Any) -> Any:
         """Bring a parser back into the state in which it waits for an answer."""
         parser.reset()
@@ -71,70 +64,18 @@ class Trial:
         return parser
 
 
-def generate(subject: Subject, chance: random.Random) -> bytes:
-    """Join crumbs, noise and damaged good answers."""
-    parts = [chance.randbytes(1)]
-    for _ in range(chance.choice((1, 2, 2, 3, 4))):
-        kind = chance.random()
-        if kind < 0.3:
-            parts.append(chance.choice(subject.crumbs))
-        elif kind < 0.5:
-            parts.append(chance.randbytes(chance.randrange(40)))
-        else:
-            good = bytearray(subject.good)
-            if kind < 0.85:
-                good[chance.randrange(len(good))] = chance.randrange(256)
-            parts.append(bytes(good[: chance.randrange(len(good) + 1)] if kind < 0.65 else good))
-    return b"".join(parts)[:MAX_INPUT_BYTES]
-
-
-def report(name: str, engine: str, trial: Trial, started: float) -> None:
-    """Write what was done."""
-    seconds = time.monotonic() - started
-    document: dict[str, Any] = {
-        "parser": name,
-        "engine": engine,
-        "inputs": trial.inputs,
-        "bytes": trial.bytes,
-        "events": trial.events,
-        "largest_held": trial.largest,
-        "limit": trial.subject.limit,
-        "seconds": round(seconds, 1),
-        "per_second": round(trial.inputs / max(seconds, 1e-9)),
-    }
-    sys.stdout.write(json.dumps(document) + "\n")
-    sys.stdout.flush()
-
-
-def main() -> None:
-    """Run as the command line says."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("parser", choices=SUBJECTS)
-    parser.add_argument("--runs", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plain", action="store_true", help="without atheris")
-    args = parser.parse_args()
-    trial, started = Trial(args.parser), time.monotonic()
-    if args.plain or atheris is None:
-        chance = random.Random(args.seed)
-        for _ in range(args.runs):
-            trial(generate(trial.subject, chance))
-        report(args.parser, "plain", trial, started)
-        return
-
-    def try_one(data: bytes) -> None:
-        trial(data)
-        # libFuzzer ends the process without running exit handlers
-        if trial.inputs == args.runs:
-            report(args.parser, "atheris", trial, started)
-
-    with tempfile.TemporaryDirectory() as corpus:
-        for index, seed in enumerate((trial.subject.good, *trial.subject.crumbs)):
-            Path(corpus, str(index)).write_bytes(b"\x07" + seed)
-        options = [f"-runs={args.runs}", f"-seed={args.seed}", f"-max_len={MAX_INPUT_BYTES}", "-verbosity=0"]
-        atheris.Setup([sys.argv[0], *options, corpus], try_one)
-        atheris.Fuzz()
+def generate(name: str, chance: random.Random) -> bytes:
+    """Choose a number of pieces, and what comes in them."""
+    subject = SUBJECTS[name]
+    return chance.randbytes(1) + mutate([subject.good], subject.crumbs, chance, MAX_INPUT_BYTES - 1)
 
 
 if __name__ == "__main__":
-    main()
+    drive(
+        list(SUBJECTS),
+        Trial,
+        generate,
+        lambda name: [b"\x07" + one for one in (SUBJECTS[name].good, *SUBJECTS[name].crumbs)],
+        MAX_INPUT_BYTES,
+        __doc__.splitlines()[0] if __doc__ else "",
+    )

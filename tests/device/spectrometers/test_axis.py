@@ -59,7 +59,7 @@ def test_a_file_that_holds_no_axis_is_named(tmp_path: Path, content: str) -> Non
 
 
 def test_mistakes_are_named_with_both_values(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="cannot read spectrometer.axis_file"):
+    with pytest.raises(ConfigurationError, match=r"cannot read spectrometer.axis_file"):
         resolve_axis(SpectrometerSettings(axis_file=str(tmp_path / "missing")), RAMAN)
     with pytest.raises(ConfigurationError, match="is 288, its axis has 50"):
         resolve_axis(SpectrometerSettings(n_points=288), RAMAN)
