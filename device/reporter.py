@@ -15,7 +15,8 @@ from device.journal import Final, Journal, Outcome
 from device.outbox import Dropped, PendingRequest
 from device.records import RecordWriter
 from specnet.errors import ConfigurationError
-from specnet.wire import Answer, Command, Result
+from specnet.wire import Answer, Command, Result, Unanswered
+from specnet.wire.messages import MAX_TEXT
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Reporter:
         self._obey = obey
         self._on_answer = on_answer
         self.counters: Counter[str] = Counter()
-        self.announce: Callable[[Answer], None] | None = None
+        self.announce: Callable[[Answer | Unanswered], None] | None = None
 
     @property
     def _identity(self) -> dict[str, Any]:
@@ -186,7 +187,7 @@ class Reporter:
             except Exception:
                 self.counters["callback_errors"] += 1
                 logger.exception("on_answer failed for spectrum %s of boot %s", record["sequence"], record["boot"])
-        if self.announce is not None and record["type"] in ("answer", "provisional"):
+        if self.announce is not None:
             self.announce(_message(record, bundle))
 
     def _latency(self, request: PendingRequest) -> float | None:
@@ -197,7 +198,16 @@ class Reporter:
         return round((self._journal.clock.monotonic() - acquired) * 1e3, 3)
 
 
-def _message(record: Mapping[str, Any], bundle: str) -> Answer:
+def _message(record: Mapping[str, Any], bundle: str) -> Answer | Unanswered:
+    if record["type"] not in ("answer", "provisional"):
+        return Unanswered(
+            device=record["device"],
+            boot=record["boot"],
+            sequence=record["sequence"],
+            outcome=record["type"],
+            reason=record["reason"][:MAX_TEXT],
+            flags=tuple(record["flags"]),
+        )
     return Answer(
         device=record["device"],
         boot=record["boot"],

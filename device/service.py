@@ -40,6 +40,7 @@ from specnet.bundle import Bundle
 from specnet.errors import CodecError, MessageTooLargeError
 from specnet.handover import codecs_in_use
 from specnet.wire import MAX_PAYLOAD_BYTES, Birth, Command
+from specnet.wire.messages import MAX_TEXT
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,6 @@ DISTRIBUTION = "specnet-edge"
 DRAIN_AFTER_STOP_S = 2.0
 MARGIN_S = 30.0
 """What the main loop may take besides exposure and time-outs: reopening the instrument, a slow disk, a busy machine."""
-MAX_TEXT = 500
 
 
 class DeviceService:

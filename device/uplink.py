@@ -25,7 +25,7 @@ from device.results import ResultChecker
 from device.schedule import SendSchedule
 from specnet.errors import MessageTooLargeError, WireError
 from specnet.mqtt import BrokerSettings, Incoming, MqttSession
-from specnet.wire import Answer, Birth, Result, Topics, decode, encode
+from specnet.wire import Answer, Birth, Result, Topics, Unanswered, decode, encode
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +68,7 @@ class Uplink:
         listener: Listener,
         generator: random.Random,
     ) -> None:
-        self._settings = settings
-        self._topics = topics
-        self._outbox = outbox
+        self._settings, self._topics, self._outbox = settings, topics, outbox
         self._checker = checker
         self._listener = listener
         self._schedule = SendSchedule(settings.window, settings.retry_s, settings.retry_max_s, generator)
@@ -190,9 +188,10 @@ class Uplink:
             self._audits.add(request.key)
             self._notify()
 
-    def announce(self, answer: Answer) -> None:
-        """Publish an answer for whoever wants to know; it may be lost."""
-        self._best_effort.add(Message(self._topics.answer, encode(answer)))
+    def announce(self, answer: Answer | Unanswered) -> None:
+        """Publish an answer, or that there is none, for whoever wants to know; it may be lost."""
+        topic = self._topics.answer if isinstance(answer, Answer) else self._topics.unanswered
+        self._best_effort.add(Message(topic, encode(answer)))
         with self._changed:
             self._notify()
 

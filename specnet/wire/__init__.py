@@ -1,9 +1,9 @@
 """Messages between device and gateway, and the topics they travel on."""
 
+from specnet.wire.answers import Answer, Unanswered
 from specnet.wire.messages import (
     MAX_PAYLOAD_BYTES,
     PROTOCOL_VERSION,
-    Answer,
     Birth,
     Command,
     CommandReply,
@@ -63,6 +63,7 @@ __all__ = [
     "Result",
     "State",
     "Topics",
+    "Unanswered",
     "decode",
     "encode",
     "model_request_filter",

@@ -31,7 +31,6 @@ __all__ = [
     "MAX_STATE_VALUE",
     "MAX_TEXT",
     "PROTOCOL_VERSION",
-    "Answer",
     "Birth",
     "Command",
     "Message",
@@ -39,6 +38,7 @@ __all__ = [
     "Provisional",
     "Result",
     "State",
+    "check_answer",
     "decode",
     "encode",
     "request_id",
@@ -71,7 +71,7 @@ class Provisional(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     known: bool = True
 
     def __post_init__(self) -> None:
-        _check_answer(self.label, self.probability, self.exit_index)
+        check_answer(self.label, self.probability, self.exit_index)
 
 
 class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,7 +179,7 @@ class Result(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
         super().__post_init__()
         _check_names(device=self.device, bundle=self.bundle)
         _check_counters(boot=self.boot, sequence=self.sequence, macs=self.macs)
-        _check_answer(self.label, self.probability, self.exit_index)
+        check_answer(self.label, self.probability, self.exit_index)
         _require(0 <= self.queue_ms < math.inf and 0 <= self.compute_ms < math.inf, "times are finite and >= 0")
         _check_text(gateway=self.gateway, error=self.error)
 
@@ -187,49 +187,6 @@ class Result(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def request_id(self) -> str:
         """``device-boot-sequence``, the correlation of request and result."""
         return request_id(self.device, self.boot, self.sequence)
-
-
-class Answer(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a device says of a spectrum, published for whoever wants to know; nobody acknowledges it.
-
-    Parameters
-    ----------
-    device, boot, sequence, bundle
-        Which spectrum, judged by which model.
-    label, class_name, probability, exit_index
-        The answer.
-    final
-        False for a provisional answer, which a later one with the same ids replaces.
-    source
-        Who found it: ``device`` or ``gateway``.
-    flags
-        Remarks, such as ``dropped`` or ``gateway_error``.
-    known
-        False for a spectrum that looks like no known class; `label` is then the class that it resembles most.
-    """
-
-    device: str
-    boot: int
-    sequence: int
-    bundle: str
-    label: int
-    class_name: str
-    probability: float
-    exit_index: int
-    final: bool
-    source: str
-    flags: tuple[str, ...] = ()
-    known: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_names(device=self.device, bundle=self.bundle)
-        _check_counters(boot=self.boot, sequence=self.sequence)
-        _check_answer(self.label, self.probability, self.exit_index)
-        allowed = ("device", "gateway")
-        _require(self.source in allowed, f"source is one of {allowed}, got {self.source[:40]!r}")
-        _require(len(self.flags) <= MAX_LIST, f"flags has {len(self.flags)} items, at most {MAX_LIST}")
-        _check_text(class_name=self.class_name, **{f"flag {i}": flag for i, flag in enumerate(self.flags)})
 
 
 class CommandReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -390,7 +347,8 @@ def _check_version(kind: type[Message], payload: bytes) -> None:
         raise MessageVersionError(f"{kind.__name__} has protocol version {version}, expected {PROTOCOL_VERSION}")
 
 
-def _check_answer(label: int, probability: float, exit_index: int) -> None:
+def check_answer(label: int, probability: float, exit_index: int) -> None:
+    """Refuse what no model can say; ValueError, as `fields.require`."""
     _require(0 <= label < MAX_CLASSES, f"label is 0 to {MAX_CLASSES - 1}, got {label}")
     _require(0 <= probability <= 1 + 1e-6, f"probability is 0 to 1, got {probability}")  # float32 rounding
     _require(0 <= exit_index <= MAX_SPLIT + 1, f"exit_index is 0 to {MAX_SPLIT + 1}, got {exit_index}")

@@ -56,6 +56,11 @@ class Topics:
         return f"{self.base}/answer"
 
     @property
+    def unanswered(self) -> str:
+        """`Unanswered` messages from the device: spectra that get no answer."""
+        return f"{self.base}/unanswered"
+
+    @property
     def command(self) -> str:
         """`Command` messages to the device."""
         return f"{self.base}/cmd"

@@ -18,7 +18,7 @@ from device.spectrometers.axis import PixelAxis
 from device.spectrometers.faults import FaultPlan
 from device.spectrometers.simulator import SimulatedBoard
 from specnet.bundle import Bundle
-from specnet.wire import Answer, Command, decode, encode
+from specnet.wire import Answer, Command, Unanswered, decode, encode
 
 SPLIT = 1
 
@@ -164,12 +164,19 @@ def test_spectra_that_cannot_be_judged_are_rejected_by_name(
     spectra = intensity[:3].copy()
     spectra[0] = 0
     spectra[1, 5] = 65_535
+    inbox = Inbox()
+    watcher = connected_session(broker, "watcher", "specnet/v1/+/+/unanswered", on_message=inbox)
     with (
         board_of(spectra, tmp_path) as port,
         gateway_at(broker),
         device(tmp_path, tiny_bundle, broker, port) as process,
     ):
         assert process.wait() == 0
+    told = [decode(Unanswered, message.payload) for message in inbox.wait(2)]
+    watcher.stop()
+    assert {one.sequence: (one.outcome, one.reason) for one in told} == {
+        record["sequence"]: ("rejected", record["reason"]) for record in process.of_type("rejected")
+    }
     reasons = {record["sequence"]: record["reason"] for record in process.of_type("rejected")}
     assert set(reasons) == {0, 1}
     assert "zero" in reasons[0]

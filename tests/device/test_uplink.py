@@ -22,7 +22,7 @@ from device.results import ResultChecker
 from device.uplink import AUDIT_ATTEMPTS, Uplink
 from specnet.codec import encode_features
 from specnet.mqtt import BrokerSettings
-from specnet.wire import Answer, Birth, Command, OffloadRequest, Result, State, Topics, decode, encode
+from specnet.wire import Answer, Birth, Command, OffloadRequest, Result, State, Topics, Unanswered, decode, encode
 
 TOPICS = Topics("lab", "node-1")
 SETTINGS = UplinkSettings(window=4, retry_s=0.1, retry_max_s=0.4, deadline_s=0.2)
@@ -331,7 +331,7 @@ def test_audit_samples_are_compared_and_never_answered(broker: Broker, tmp_path:
 
 def test_answers_are_published_for_others(broker: Broker, tmp_path: Path) -> None:
     inbox = Inbox()
-    watcher = connected_session(broker, "watcher", "specnet/v1/+/+/answer", on_message=inbox)
+    watcher = connected_session(broker, "watcher", "specnet/v1/+/+/answer", TOPICS.unanswered, on_message=inbox)
     answer = Answer(
         device="node-1",
         boot=1,
@@ -344,12 +344,15 @@ def test_answers_are_published_for_others(broker: Broker, tmp_path: Path) -> Non
         final=True,
         source="device",
     )
+    unanswered = Unanswered(device="node-1", boot=1, sequence=6, outcome="rejected", reason="all points are zero")
     with node_at(tmp_path, broker) as node:
         node.uplink.announce(answer)
-        [message] = inbox.wait(1)
+        node.uplink.announce(unanswered)
+        first, second = inbox.wait(2)
     watcher.stop()
-    assert message.topic == TOPICS.answer
-    assert decode(Answer, message.payload) == answer
+    assert (first.topic, second.topic) == (TOPICS.answer, TOPICS.unanswered)
+    assert decode(Answer, first.payload) == answer
+    assert decode(Unanswered, second.payload) == unanswered
 
 
 def test_commands_are_obeyed_or_refused_and_each_is_answered_in_the_state(broker: Broker, tmp_path: Path) -> None:

@@ -24,8 +24,7 @@ from specnet.manifest import MANIFEST
 from specnet.mqtt import Incoming
 from specnet.runtime import Predictor
 from specnet.stored_zip import stored_zip
-from specnet.wire import Topics, decode, encode, parse_offload_topic, unpack_request
-from specnet.wire.messages import Answer, Provisional, Result
+from specnet.wire import Answer, Provisional, Result, Topics, decode, encode, parse_offload_topic, unpack_request
 
 PARAMETERS = {
     "geometric": ((0.0, 1.0), (0.5, 0.8), (0.7, 0.6), (1.0, 0.3)),

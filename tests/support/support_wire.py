@@ -23,6 +23,7 @@ from specnet.wire import (
     Provisional,
     Result,
     State,
+    Unanswered,
     decode,
     encode,
     pack_request,
@@ -152,6 +153,9 @@ DECODERS: dict[str, Decoder] = {
             device="d", boot=1, sequence=2, bundle="b", label=3, class_name="calcite", probability=0.5, exit_index=1,
             final=True, source="device", flags=("repeated",),
         )
+    ),
+    "unanswered": _message(
+        Unanswered(device="d", boot=1, sequence=2, outcome="rejected", reason="too bright", flags=("saturated",))
     ),
     "state": _message(State(device="d", status="online", boot=1, reason="switched")),
     "birth": _message(

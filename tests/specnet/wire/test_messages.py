@@ -24,6 +24,7 @@ from specnet.wire import (
     Provisional,
     Result,
     State,
+    Unanswered,
     decode,
     encode,
 )
@@ -89,6 +90,15 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Any]] = {
         source=st.sampled_from(["device", "gateway"]),
         flags=st.lists(st.text(max_size=20), max_size=5).map(tuple),
     ),
+    Unanswered: st.builds(
+        Unanswered,
+        device=NAMES,
+        boot=COUNTERS,
+        sequence=COUNTERS,
+        outcome=st.sampled_from(["rejected", "dropped", "lost"]),
+        reason=TEXTS,
+        flags=st.lists(st.text(max_size=20), max_size=5).map(tuple),
+    ),
     State: st.builds(
         State, device=NAMES, status=st.sampled_from(["online", "offline", "sleeping"]), boot=COUNTERS, reason=TEXTS
     ),
@@ -139,6 +149,7 @@ VALID: dict[type[Message], dict[str, Any]] = {
         "final": True,
         "source": "device",
     },
+    Unanswered: {"device": "probe-1", "boot": 1, "sequence": 2, "outcome": "rejected", "reason": "too bright"},
     State: {"device": "probe-1", "status": "online"},
     Birth: {
         "device": "probe-1",
@@ -178,6 +189,12 @@ BAD: list[tuple[type[Message], str, list[Any]]] = [
     (Result, "compute_ms", [-1.0, float("nan"), float("inf")]),
     (Result, "gateway", [LONG]),
     (Result, "error", [LONG]),
+    (Unanswered, "device", BAD_NAMES),
+    (Unanswered, "boot", BAD_COUNTERS),
+    (Unanswered, "sequence", BAD_COUNTERS),
+    (Unanswered, "outcome", ["", "answered"]),
+    (Unanswered, "reason", [LONG]),
+    (Unanswered, "flags", [["f"] * (MAX_LIST + 1), [LONG]]),
     (Answer, "device", BAD_NAMES),
     (Answer, "bundle", BAD_NAMES),
     (Answer, "boot", BAD_COUNTERS),
