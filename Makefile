@@ -37,6 +37,9 @@ STUDIES := $(addprefix tests/specnet/,commands demo evaluation tuning)
 # the device's own tests that want more than its own environment has
 DEVICE_WITH_MORE := tests/device/spectrometers/test_replay.py tests/device/test_textfile.py
 
+# several of them share the cores
+test-core test-studies test-edge test-device: export OMP_NUM_THREADS ?= 1
+
 test-core: $(STAMP)
 	$(BIN)/python -m pytest tests/specnet $(addprefix --ignore ,$(STUDIES))
 
