@@ -50,14 +50,14 @@ test-edge: $(STAMP)
 	$(BIN)/python -m pytest $(filter-out tests/specnet tests/device tests/support tests/conftest.py,$(wildcard tests/*)) \
 	  $(DEVICE_WITH_MORE)
 
-# The device's own environment: the extra `device` and what runs tests, nothing else.
+# The device's own environment: what a device needs (the extra `updates` has `device` in it) and what runs tests.
 test-device: $(DEVICE_STAMP)
 	$(DEVICE_VENV)/bin/python -m pytest tests/device
 
 $(DEVICE_STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEVICE_VENV)
 	$(DEVICE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-	  --editable '.[device]' pytest pytest-timeout hypothesis
+	  --editable '.[updates]' pytest pytest-timeout hypothesis
 	@touch $@
 
 lint: $(STAMP)
