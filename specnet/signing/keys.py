@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_KEY_BYTES = 4096
 MAX_KEYS = 64
 PRIVATE_MODE = 0o600
-MISSING = "signatures need the package cryptography: pip install cryptography (in the extras updates, gateway and train)"
+MISSING = "signatures need the package cryptography: pip install cryptography (extras updates, gateway and train)"
 
 
 def generate_key(private: Path, public: Path) -> str:
