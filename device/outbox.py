@@ -130,8 +130,8 @@ class Outbox:
                 if self.load.audits:
                     self._delete_oldest_audit()
                     audits += 1
-                else:
-                    dropped.append(self._drop_oldest_request())
+                elif (victim := self._drop_oldest_request()) is not None:
+                    dropped.append(victim)
         self._count("audit", FULL, audits)
         self._count("request", FULL, len(dropped))
         return dropped
@@ -183,9 +183,11 @@ class Outbox:
         if request is None:
             return None
         final = self._final(request, reason)
-        recorded = self._journal.conclude([final])
+        concluded = self._journal.conclude([final])
+        if key in concluded.twice:
+            return None
         self._count("request", reason.partition(":")[0], 1)
-        return Dropped(request, reason, final, recorded)
+        return Dropped(request, reason, final, concluded.recorded)
 
     def expire(self) -> list[Dropped]:
         """Give up what is older than the bound, some at a time."""
@@ -221,11 +223,15 @@ class Outbox:
             "(SELECT rowid FROM requests WHERE audit = 1 ORDER BY boot, sequence LIMIT 1)"
         )
 
-    def _drop_oldest_request(self) -> Dropped:
+    def _drop_oldest_request(self) -> Dropped | None:
+        """Drop the oldest request; None when its last word was said already, and waited for space on the disk."""
         row = self._database.execute(
             "SELECT local FROM requests WHERE audit = 0 ORDER BY boot, sequence LIMIT 1"
         ).fetchone()
         request = _decoded(row[0])
+        if (late := self._journal.late_final(request.key)) is not None:
+            self._journal.insert([late])
+            return None
         final = self._final(request, FULL)
         self._journal.insert([final])
         return Dropped(request, FULL, final)

@@ -171,13 +171,15 @@ class Reporter:
     def _conclude(self, items: Sequence[tuple[dict[str, Any], Outcome, str]], *, asked: bool) -> None:
         """Make records final in the journal, then say them."""
         finals = [Final.of_record(*item) for item in items]
-        recorded = self._journal.conclude(finals, asked=asked)
-        for record, _, bundle in items:
-            if not recorded:
+        concluded = self._journal.conclude(finals, asked=asked)
+        for (record, _, bundle), final in zip(items, finals, strict=True):
+            if final.key in concluded.twice:
+                continue
+            if not concluded.recorded:
                 record["flags"].append(NOT_RECORDED)
             self._say(record, bundle)
-        if recorded:
-            self._journal.said(finals)
+        if concluded.recorded:
+            self._journal.said([final for final in finals if final.key not in concluded.twice])
 
     def _say(self, record: dict[str, Any], bundle: str) -> None:
         self._writer.write(record)

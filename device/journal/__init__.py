@@ -12,7 +12,7 @@ messages may come twice after a crash, with the same ``(device, boot, sequence)`
 """
 
 from device.journal.ageing import AgeClock, Clock
-from device.journal.finals import Accounts, Final, Outcome, Spectrum
+from device.journal.finals import Accounts, Concluded, Final, Outcome, Spectrum
 from device.journal.journal import Journal
 from device.journal.settings import HistorySettings, OutboxSettings
 
@@ -20,6 +20,7 @@ __all__ = [
     "Accounts",
     "AgeClock",
     "Clock",
+    "Concluded",
     "Final",
     "HistorySettings",
     "Journal",

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 
 Key = tuple[int, int]
 Outcome = Literal["answered", "rejected", "dropped", "lost"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+
+class Concluded(NamedTuple):
+    """What became of final answers that were to be written.
+
+    Parameters
+    ----------
+    recorded
+        Whether they are on disk; otherwise they are to be said with the flag ``not_recorded``.
+    twice
+        Those whose spectrum had a last word already: they must not be said.
+    """
+
+    recorded: bool
+    twice: frozenset[Key]
 
 
 class Spectrum(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from device.journal.accounts import add_up
 from device.journal.ageing import Clock
 from device.journal.boots import begin_boot, unsaid_finals
 from device.journal.database import Database
-from device.journal.finals import Accounts, Final, Key, Spectrum
+from device.journal.finals import Accounts, Concluded, Final, Key, Spectrum
 from device.journal.rows import INSERT_ANSWER, answer_row
 from device.journal.settings import HistorySettings, OutboxSettings
 from specnet.errors import ConfigurationError
@@ -118,8 +118,11 @@ class Journal:
                 self.flush()
             return True
 
-    def conclude(self, finals: Sequence[Final], *, asked: bool = True) -> bool:
+    def conclude(self, finals: Sequence[Final], *, asked: bool = True) -> Concluded:
         """Write final answers, and remove their requests, in one transaction; then they may be said.
+
+        The first last word about a spectrum stays: two threads may come to one at the same time, when a result arrives
+        while its request is given up.
 
         Parameters
         ----------
@@ -130,34 +133,38 @@ class Journal:
 
         Returns
         -------
-        bool
-            False when that is not possible now: say them with the flag ``not_recorded``.
+        Concluded
+            Whether they are written, and which of them must not be said.
         """
         with self.database.lock:
+            late = {final.key for final in finals if final.key in self._backlog}
+            finals = [final for final in finals if final.key not in late]
             try:
                 if asked or len(finals) != 1 or finals[0].key in self._unrecorded:
                     with self.writing():
-                        self.insert(finals)
+                        twice = self.insert(finals)
                 else:
-                    self._conclude_alone(finals[0])
+                    twice = self._conclude_alone(finals[0])
             except sqlite3.Error:
                 for final in finals:
                     self._keep_for_later(final)
-                return False
-            return True
+                return Concluded(False, frozenset(late))
+            return Concluded(True, frozenset(late | twice))
 
-    def _conclude_alone(self, final: Final) -> None:
+    def _conclude_alone(self, final: Final) -> set[Key]:
         row = answer_row(final, self._number + 1, self.age())
         try:
             new = self.database.write(INSERT_ANSWER, row)
         except sqlite3.Error as error:
             self.note_failure(error)
             raise
-        self._number += 1
-        self._unsaid[final.key] = self._number
+        self._written()
         if not new:
             self._counters["final_twice"] += 1
-        self._written()
+            return {final.key}
+        self._number += 1
+        self._unsaid[final.key] = self._number
+        return set()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -176,17 +183,21 @@ class Journal:
                 self._unrecorded.pop(key, None)
             self._written()
 
-    def insert(self, finals: Sequence[Final]) -> None:
-        """Write finals, and remove their requests."""
+    def insert(self, finals: Sequence[Final]) -> set[Key]:
+        """Write finals, and remove their requests; returns those that had a final already, which stays."""
+        twice: set[Key] = set()
         for final in finals:
             self.ensure_spectrum(final.key)
-            self._number += 1
-            if not self.database.execute(INSERT_ANSWER, answer_row(final, self._number, self.age())).rowcount:
+            if self.database.execute(INSERT_ANSWER, answer_row(final, self._number + 1, self.age())).rowcount:
+                self._number += 1
+                self._unsaid[final.key] = self._number
+            else:
                 self._counters["final_twice"] += 1
+                twice.add(final.key)
             self.database.execute(
                 "DELETE FROM requests WHERE boot = ? AND sequence = ? AND audit = 0", (final.boot, final.sequence)
             )
-            self._unsaid[final.key] = self._number
+        return twice
 
     def ensure_spectrum(self, key: Key) -> None:
         """Write a spectrum that could not be written when it was accepted."""
@@ -217,6 +228,11 @@ class Journal:
         """Whether a final was given out that is not yet on disk."""
         with self.database.lock:
             return key in self._backlog
+
+    def late_final(self, key: Key) -> Final | None:
+        """Look up a final that was given out and is not yet on disk."""
+        with self.database.lock:
+            return self._backlog.get(key)
 
     @property
     def late_requests(self) -> int:

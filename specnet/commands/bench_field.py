@@ -21,6 +21,7 @@ EXAMPLE = "specnet bench field minerals.specnet --spectra 100000"
 NOISE = (0.0, 0.1)
 """Least and most noise that is added to the bundle's spectra, as a share of a spectrum's range."""
 POOL = 500
+MOST_SHOWN = 5
 MOST_SPECTRA = 10_000_000
 
 
@@ -77,9 +78,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             came = run_course(args.bundle, counts, Path(name) / "field", course, advance=advance)
         document = _document(args, came)
         _show(came, document)
-        if not came.passed:
-            raise SpecnetError(f"a promise was not kept: {document['findings']}, accounts {came.accounts}")
+    if not came.passed:
+        details = [*found_texts(came), f"accounts {came.accounts}"]
+        raise SpecnetError(f"a promise was not kept: {'; '.join(details)}")
     return document
+
+
+def found_texts(came: Endurance) -> list[str]:
+    """Name what was found wrong, the first few of each kind."""
+    found = came.findings
+    kinds = ("said_twice", "contradictions", "unsaid", "different")
+    return [f"{kind} {getattr(found, kind)[:MOST_SHOWN]}" for kind in kinds if getattr(found, kind)]
 
 
 def noisy_counts(bundle: Path, seed: int) -> NDArray[np.uint32]:
@@ -122,6 +131,7 @@ def _document(args: argparse.Namespace, came: Endurance) -> dict[str, Any]:
             "not_recorded": found.not_recorded,
             "compared": found.compared,
             "missing": found.missing,
+            "anew": found.anew,
             **{name: len(getattr(found, name)) for name in ("said_twice", "contradictions", "unsaid", "different")},
         },
         "by": dict(came.books.sources),

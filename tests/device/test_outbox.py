@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import json
 import sqlite3
 from pathlib import Path
 
@@ -7,10 +9,13 @@ import msgspec
 import pytest
 from support_device import PAYLOAD
 from support_device import pending_request as request
-from support_journal import DAY_S, FakeTime, is_balanced, journal_at, spectrum
+from support_journal import DAY_S, FakeTime, final, is_balanced, journal_at, spectrum
 
 from device.journal import Journal, OutboxSettings
 from device.outbox import Outbox
+from device.records import RecordWriter
+from device.reporter import Reporter
+from specnet.wire import Result
 
 
 def outbox_of(journal: Journal, **bounds: float) -> Outbox:
@@ -66,6 +71,48 @@ def test_the_oldest_go_when_it_is_full_and_their_own_answer_is_final(tmp_path: P
     assert is_balanced(journal)
     rows = journal.database.rows("SELECT sequence, label, flags, reason FROM answers ORDER BY sequence")
     assert rows == [(n, 1, "dropped", "outbox full") for n in (0, 1)]
+    journal.close()
+
+
+def test_a_result_that_comes_while_its_request_is_dropped_is_no_second_last_word(tmp_path: Path) -> None:
+    """The uplink has looked a request up when the acquisition's thread drops it to make room."""
+    journal = journal_at(tmp_path / "j.sqlite")
+    outbox = outbox_of(journal, max_requests=1)
+    put(journal, outbox, 0)
+    assert put(journal, outbox, 1) == [0]
+    stream = io.StringIO()
+    reporter = Reporter(
+        "node-1", "b", ("a", "c", "d"), journal, RecordWriter(stream, lambda: None), lambda command: None
+    )
+    late = Result(device="node-1", boot=1, sequence=0, bundle="b", label=2, probability=0.9, exit_index=2)
+    in_time = msgspec.structs.replace(late, sequence=1)
+    reporter.answered([(request(0), late), (request(1), in_time)])
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [record["sequence"] for record in said] == [1], "its own answer was given out already"
+    assert journal.database.rows("SELECT sequence, outcome FROM answers ORDER BY sequence") == [
+        (0, "dropped"),
+        (1, "answered"),
+    ]
+    assert outbox.give_up((1, 0), "too old") is None
+    assert is_balanced(journal)
+    journal.close()
+
+
+def test_a_last_word_that_waits_for_space_on_the_disk_is_the_one_that_stays(tmp_path: Path) -> None:
+    journal = journal_at(tmp_path / "j.sqlite")
+    outbox = outbox_of(journal, max_requests=1)
+    put(journal, outbox, 0)
+    [[pages]] = journal.database.rows("PRAGMA page_count")
+    journal.database.rows(f"PRAGMA max_page_count={pages}")
+    said = final(1, 0, label=2, source="gateway", reason="x" * 20_000)
+    assert journal.conclude([said]) == (False, frozenset())
+    assert journal.conclude([final(1, 0, label=1)]).twice == {(1, 0)}, "said already"
+    journal.database.rows("PRAGMA max_page_count=100000")
+    assert put(journal, outbox, 1) == [], "nothing is said of the oldest, whose request had to go"
+    journal.catch_up()
+    assert journal.database.rows("SELECT sequence, label, outcome FROM answers") == [(0, 2, "answered")]
+    assert [pending.sequence for pending in outbox.pending()] == [1]
+    assert is_balanced(journal)
     journal.close()
 
 

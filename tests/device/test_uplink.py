@@ -41,7 +41,7 @@ class Notebook:
         self.commands: list[Command] = []
 
     def answered(self, answers: Sequence[tuple[PendingRequest, Result]]) -> None:
-        assert self._journal.conclude([final(*request.key, payload_bytes=1) for request, _ in answers])
+        assert self._journal.conclude([final(*request.key, payload_bytes=1) for request, _ in answers]).recorded
         self.answers.extend(answers)
 
     def overdue(self, request: PendingRequest) -> None:
@@ -446,7 +446,7 @@ def test_a_full_disk_is_told_to_the_caller_and_the_next_request_is_served(broker
         with pytest.raises(sqlite3.OperationalError, match="full"):
             node.submit(0, bytes(100_000))
         assert len(node.outbox) == 0
-        assert node.journal.conclude([final(1, 0)])
+        assert node.journal.conclude([final(1, 0)]).recorded
         node.submit(1)
         assert node.uplink.wait_until_empty(15, lambda: False)
     assert node.notes.sequences == [1]

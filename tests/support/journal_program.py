@@ -46,7 +46,7 @@ def main() -> None:
         label = generator.randrange(5)
         if generator.random() < 0.5:
             own = final(journal.boot, sequence, label=label)
-            recorded = journal.conclude([own])
+            recorded = journal.conclude([own]).recorded
             say("answered", *own.key, label, recorded)
             journal.said([own])
         else:
@@ -58,13 +58,13 @@ def main() -> None:
                 outbox.flush()
             except Exception:
                 own = final(journal.boot, sequence, label=label, flags=("not_offloaded",))
-                say("answered", *own.key, label, journal.conclude([own]))
+                say("answered", *own.key, label, journal.conclude([own]).recorded)
                 journal.said([own])
         waiting = [request for request in outbox.pending() if not journal.is_concluded(request.key)]
         if len(waiting) > 5 and generator.random() < 0.5:
             chosen = generator.sample(waiting, 4)
             finals = [final(*request.key, label=request.label, source="gateway", payload_bytes=1) for request in chosen]
-            recorded = journal.conclude(finals)
+            recorded = journal.conclude(finals).recorded
             for answer in finals:
                 say("answered", *answer.key, answer.label or 0, recorded)
             journal.said(finals)

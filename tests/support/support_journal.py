@@ -75,7 +75,7 @@ def record_and_answer(journal: Journal, *sequences: int) -> None:
     for sequence in sequences:
         assert journal.record(spectrum(journal, sequence))
         answer = final(journal.boot, sequence)
-        assert journal.conclude([answer], asked=False)
+        assert journal.conclude([answer], asked=False).recorded
         journal.said([answer])
 
 

@@ -18,6 +18,8 @@ class _Said:
     outcome: str
     label: int | None
     recorded: bool
+    boot: int
+    text: str
     first: int = 0
     repeated: int = 0
 
@@ -35,7 +37,10 @@ class Findings:
     said_twice
         Spectra whose last word was said more than once without being flagged as repeated.
     contradictions
-        Spectra about which different last words were said.
+        Spectra about which different last words were said, with both of them.
+    anew
+        Spectra whose last word was said to be in no journal, because the disk was full, and that got another one after
+        the device was killed: that is what the flag ``not_recorded`` warns of.
     unsaid
         Final answers of the journal that nobody was told.
     different
@@ -49,7 +54,8 @@ class Findings:
     said: int
     not_recorded: int
     said_twice: list[Key]
-    contradictions: list[Key]
+    contradictions: list[str]
+    anew: int
     unsaid: list[Key]
     different: list[Key]
     compared: int
@@ -71,7 +77,8 @@ class Books:
     boots: int = 0
     unreadable: int = 0
     _said: dict[Key, _Said] = field(default_factory=dict)
-    _contradictions: list[Key] = field(default_factory=list)
+    _contradictions: list[str] = field(default_factory=list)
+    _anew: int = 0
 
     def __len__(self) -> int:
         """Spectra that got a last word."""
@@ -93,15 +100,21 @@ class Books:
         key, flags = (int(record["boot"]), int(record["sequence"])), record["flags"]
         if outcome == "answered" and "dropped" in flags:
             outcome = "dropped"
-        said = _Said(outcome, record.get("label"), "not_recorded" not in flags)
+        text = f"{outcome} {record.get('label')} by {record.get('source')} {' '.join(flags)} {record.get('reason', '')}"
+        said = _Said(
+            outcome, record.get("label"), "not_recorded" not in flags, self.boots, f"in boot {self.boots}: {text}"
+        )
         known = self._said.get(key)
+        if known is not None and not known.recorded and known.boot < self.boots:
+            self._anew += 1
+            known = None
         if known is None:
             known = self._said[key] = said
             self.sources[str(record.get("source") or outcome)] += 1
             if reason := record.get("reason"):
                 self.reasons[f"{outcome}: {reason}"] += 1
         elif (known.outcome, known.label) != (said.outcome, said.label):
-            self._contradictions.append(key)
+            self._contradictions.append(f"{key}: {known.text}; then {said.text}")
         known.recorded = known.recorded or said.recorded
         if "repeated" in flags:
             known.repeated += 1
@@ -125,6 +138,7 @@ class Books:
             not_recorded=len(self._said) - recorded,
             said_twice=[key for key, said in self._said.items() if said.first > 1],
             contradictions=self._contradictions,
+            anew=self._anew,
             unsaid=unsaid,
             different=different,
             compared=compared,

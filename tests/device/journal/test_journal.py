@@ -37,10 +37,10 @@ def make_room(journal: Journal) -> None:
 def test_a_final_answer_and_the_removal_of_its_request_are_one(tmp_path: Path) -> None:
     journal = journal_at(tmp_path / "j.sqlite")
     put(journal, 0)
-    assert journal.conclude([final(1, 0, source="gateway")])
+    assert journal.conclude([final(1, 0, source="gateway")]).recorded
     assert finals_of(journal) == [(1, 0, "answered")]
     assert len(Outbox(journal, OutboxSettings())) == 0
-    assert journal.conclude([final(1, 0, label=4)])
+    assert journal.conclude([final(1, 0, label=4)]).recorded
     assert journal.counters["final_twice"] == 1
     assert journal.database.rows("SELECT label FROM answers") == [(1,)], "the first answer stands"
     journal.close()
@@ -131,9 +131,9 @@ def test_a_full_disk_stops_no_answer_and_what_can_be_written_later_is(
     outbox = Outbox(journal, OutboxSettings())
     with pytest.raises(sqlite3.OperationalError, match="full"):
         outbox.put(pending_request(filler), "topic", bytes(5000))
-    assert not journal.conclude([final(1, filler)])
+    assert not journal.conclude([final(1, filler)]).recorded
     late = [final(1, 0, payload_bytes=100), *(final(1, n, reason="x" * 300) for n in range(1, filler))]
-    assert not journal.conclude(late)
+    assert not journal.conclude(late).recorded
     assert outbox.get((1, 0)) is None, "it was given out: a second result is a repeated one"
     assert len(outbox) == 0
     assert journal.failing
@@ -160,7 +160,7 @@ def test_a_spectrum_that_could_not_be_written_at_once_is_written_with_its_answer
     while journal.record(spectrum(journal, sequence)):
         sequence += 1
     make_room(journal)
-    assert journal.conclude([final(1, sequence)])
+    assert journal.conclude([final(1, sequence)]).recorded
     assert (1, sequence, "answered") in finals_of(journal)
     assert is_balanced(journal)
     journal.close()
@@ -320,7 +320,7 @@ def test_an_outbox_of_format_1_becomes_a_journal_and_keeps_its_requests(tmp_path
     assert outbox.message((6, 3)) == ("topic", PAYLOAD)
     assert outbox.load == (1, 100, 0, 0)
     assert journal.database.rows("PRAGMA auto_vacuum") == [(2,)]
-    assert journal.conclude([final(6, 3)])
+    assert journal.conclude([final(6, 3)]).recorded
     assert outbox.load == (0, 0, 0, 0)
     assert journal.accounts().recorded == journal.accounts().answered == 1
     journal.close()

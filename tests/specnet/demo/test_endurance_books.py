@@ -50,7 +50,8 @@ def test_a_last_word_that_is_said_again_without_a_flag() -> None:
 def test_another_last_word_even_a_repeated_one() -> None:
     for other in (answer(label=2, flags=("repeated",)), answer(flags=("dropped", "repeated"))):
         found = books(answer(), other).compare(ACCOUNTS, [row()])
-        assert found.contradictions == [(1, 0)]
+        [told] = found.contradictions
+        assert told.startswith("(1, 0): in boot 0: answered 1 by device")
         assert not found.kept
 
 
@@ -75,6 +76,15 @@ def test_what_was_said_to_be_recorded_and_is_not_in_the_accounts() -> None:
     with_full_disk = books(answer(0), answer(1), answer(2, flags=("not_recorded",)))
     found = with_full_disk.compare(ACCOUNTS, [])
     assert (found.missing, found.not_recorded, found.kept) == (0, 1, True)
+
+
+def test_another_word_after_a_kill_on_a_full_disk_is_what_the_flag_warns_of() -> None:
+    ready = {"type": "ready", "boot": 1}
+    first, later = answer(flags=("not_recorded",)), answer(label=2)
+    found = books(ready, first, ready, later).compare(ACCOUNTS, [row(0, label=2)])
+    assert (found.anew, found.said, found.not_recorded, found.kept) == (1, 1, 0, True)
+    assert not books(ready, first, later).compare(ACCOUNTS, [row(0, label=2)]).kept, "nobody was killed"
+    assert not books(ready, later, ready, first).compare(ACCOUNTS, [row(0, label=2)]).kept, "it was recorded"
 
 
 def test_half_a_line_is_no_answer() -> None:
