@@ -99,7 +99,8 @@ class StateLayout:
         for length, by_class in self.blocks:
             if by_class and length:
                 best = _lengthened(data[place : place + 2])
-                state[at : at + length] = best - STEPS[symbols[used : used + length]]
+                with np.errstate(invalid="ignore"):  # bytes from outside; what is not finite is refused below
+                    state[at : at + length] = best - STEPS[symbols[used : used + length]]
                 place, used = place + 2, used + length
             else:
                 state[at : at + length] = np.frombuffer(data[place : place + 4 * length], dtype="<f4")

@@ -87,7 +87,10 @@ class Int8:
         if len(levels) != positions * channels or not inflate.eof or inflate.unused_data:
             raise CodecError(f"int8 features inflate to {len(levels)} levels, expected {positions * channels}")
         grid = np.frombuffer(levels, dtype=np.uint8).reshape(channels, positions).T
-        features: Float32 = (grid * step + low).astype(np.float32)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # bytes from outside; `decode_features` refuses what is not finite
+            features: Float32 = (grid * step + low).astype(np.float32)
         return features
 
 
