@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from pathlib import Path
@@ -30,7 +31,8 @@ class BrokerWithoutSharing(threading.Thread):
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            with client, client.makefile("rb") as stream:
+            # a client that is stopped may leave with a reset
+            with client, client.makefile("rb") as stream, contextlib.suppress(ConnectionError):
                 while packet := self._read(stream):
                     self._answer(client, *packet)
 
