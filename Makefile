@@ -34,8 +34,8 @@ endif
 
 # whole trainings, searches and demonstrations
 STUDIES := $(addprefix tests/specnet/,commands demo evaluation tuning)
-# the device's own tests that want more than its own environment has
-DEVICE_WITH_MORE := tests/device/spectrometers/test_replay.py tests/device/test_textfile.py
+# the device's own tests that want more than its own environment has, or say more where torch could be imported
+DEVICE_WITH_MORE := $(addprefix tests/device/,spectrometers/test_replay.py test_imports.py test_textfile.py)
 
 # several of them share the cores
 test-core test-studies test-edge test-device: export OMP_NUM_THREADS ?= 1

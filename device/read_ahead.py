@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from device.spectrometers.quality import Quality
 from device.spectrometers.reading import Reading
 from specnet.errors import ConfigurationError
+from specnet.ranges import check_range
 
 MAX_QUEUE = 1000
 
@@ -35,8 +36,7 @@ class AcquisitionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     when_full: Literal["wait", "drop"] = "wait"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.queue <= MAX_QUEUE:
-            raise ConfigurationError(f"acquisition.queue is from 1 to {MAX_QUEUE}, got {self.queue}")
+        check_range("acquisition.queue", self.queue, 1, MAX_QUEUE)
         if self.when_full not in ("wait", "drop"):
             raise ConfigurationError(f'acquisition.when_full is "wait" or "drop", got {self.when_full!r}')
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,6 +28,15 @@ COUNTED = (
 )  # fmt: skip
 
 OnAnswer = Callable[[Mapping[str, Any]], None]
+
+
+class _Item(NamedTuple):
+    """A last word: its record, what the journal calls it, the model, and which counter it is counted with."""
+
+    record: dict[str, Any]
+    outcome: Outcome
+    bundle: str
+    counted: str
 
 
 class Reporter:
@@ -96,35 +105,33 @@ class Reporter:
 
     def rejected(self, sequence: int, reason: str, flags: tuple[str, ...] = ()) -> None:
         """Say that a spectrum cannot be judged."""
-        self.counters["rejected"] += 1
         record = self._records.without_answer("rejected", sequence, reason, flags)
-        self._conclude([(record, "rejected", self._bundle)], asked=False)
+        self._conclude([_Item(record, "rejected", self._bundle, "rejected")], asked=False)
 
     def dropped_unread(self, sequence: int, reason: str, flags: tuple[str, ...] = ()) -> None:
         """Say that a spectrum was dropped before it was judged."""
-        self.counters["dropped_unread"] += 1
         record = self._records.without_answer("dropped", sequence, reason, flags)
-        self._conclude([(record, "dropped", self._bundle)], asked=False)
+        self._conclude([_Item(record, "dropped", self._bundle, "dropped_unread")], asked=False)
 
     def local(self, sequence: int, answer: LocalAnswer, acquired: float, flags: tuple[str, ...] = ()) -> None:
         """Give a final answer that the device found alone; `acquired` is monotonic time."""
-        self.counters["local"] += 1
         record = self._records.local(sequence, answer, self._since(acquired), flags)
-        self._conclude([(record, "answered", self._bundle)], asked=False)
+        self._conclude([_Item(record, "answered", self._bundle, "local")], asked=False)
 
     def answered(self, answers: Sequence[tuple[PendingRequest, Result]]) -> None:
         """Give final answers that came from the gateway, or the device's own where it has none."""
-        self._conclude([(self._of_gateway(*answer), "answered", answer[0].bundle) for answer in answers], asked=True)
+        self._conclude([self._of_gateway(*answer) for answer in answers], asked=True)
 
-    def _of_gateway(self, request: PendingRequest, result: Result) -> dict[str, Any]:
+    def _of_gateway(self, request: PendingRequest, result: Result) -> _Item:
         latency_ms = self._latency(request)
         if result.error:
-            self.counters["gateway_errors"] += 1
-            return self._records.own(request, latency_ms, "gateway_error", result.error)
-        self.counters["gateway"] += 1
+            own = self._records.own(request, latency_ms, "gateway_error", result.error)
+            return _Item(own, "answered", request.bundle, "gateway_errors")
         same_model = request.bundle == self._bundle
         name = self._classes[result.label] if same_model else ""
-        return self._records.of_gateway(request, result, name, latency_ms, () if same_model else ("earlier_model",))
+        remarks = () if same_model else ("earlier_model",)
+        record = self._records.of_gateway(request, result, name, latency_ms, remarks)
+        return _Item(record, "answered", request.bundle, "gateway")
 
     def overdue(self, request: PendingRequest) -> None:
         """Give the device's own answer as provisional: the deadline has passed."""
@@ -168,16 +175,17 @@ class Reporter:
         counts = {name: self.counters[name] for name in COUNTED}
         self._writer.write({"type": "summary", **self._identity, **counts, "lost": pending, **details})
 
-    def _conclude(self, items: Sequence[tuple[dict[str, Any], Outcome, str]], *, asked: bool) -> None:
-        """Make records final in the journal, then say them."""
-        finals = [Final.of_record(*item) for item in items]
+    def _conclude(self, items: Sequence[_Item], *, asked: bool) -> None:
+        """Make records final in the journal, then say and count them, but for spectra that had a last word already."""
+        finals = [Final.of_record(item.record, item.outcome, item.bundle) for item in items]
         concluded = self._journal.conclude(finals, asked=asked)
-        for (record, _, bundle), final in zip(items, finals, strict=True):
+        for item, final in zip(items, finals, strict=True):
             if final.key in concluded.twice:
                 continue
+            self.counters[item.counted] += 1
             if not concluded.recorded:
-                record["flags"].append(NOT_RECORDED)
-            self._say(record, bundle)
+                item.record["flags"].append(NOT_RECORDED)
+            self._say(item.record, item.bundle)
         if concluded.recorded:
             self._journal.said([final for final in finals if final.key not in concluded.twice])
 

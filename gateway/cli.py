@@ -26,6 +26,7 @@ from specnet import __version__
 from specnet.configuration import load_configuration
 from specnet.errors import ConfigurationError, SpecnetError
 from specnet.profiles import describe, write_profile
+from specnet.ranges import check_range
 from specnet.status_line import StatusLine
 
 _OPTIONS = {
@@ -118,10 +119,8 @@ def _selftest(options: argparse.Namespace) -> int:
 
 
 def _profile(options: argparse.Namespace) -> int:
-    if not 100 <= options.requests <= 1_000_000:
-        raise ConfigurationError(f"--requests is from 100 to 1000000, got {options.requests}")
-    if not 0 <= options.rest_ms <= 10_000:
-        raise ConfigurationError(f"--rest-ms is from 0 to 10000, got {options.rest_ms}")
+    check_range("--requests", options.requests, 100, 1_000_000)
+    check_range("--rest-ms", options.rest_ms, 0, 10_000)
     shares = _shares(options.loads)
     with StatusLine() as status:
         profile = measure_gateway(

@@ -31,6 +31,8 @@ class Quality(IntFlag):
     @property
     def names(self) -> list[str]:
         """Names of the flags that are set, in lower case."""
+        if not self:  # nearly all spectra, and asked for each of them
+            return []
         return [flag.name.lower() for flag in Quality if flag in self and flag.name is not None]
 
     @property

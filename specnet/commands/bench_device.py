@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from specnet.commands.bench_field import noisy_counts
 from specnet.console import note, progress, say, table
 from specnet.errors import ConfigurationError
+from specnet.ranges import check_range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,10 +78,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     SpecnetError
         When a process fails.
     """
-    if not 1 <= args.spectra <= MOST_SPECTRA:
-        raise ConfigurationError(f"--spectra is from 1 to {MOST_SPECTRA}, got {args.spectra}")
-    if not 0 <= args.rest_ms <= 10_000:
-        raise ConfigurationError(f"--rest-ms is from 0 to 10000, got {args.rest_ms}")
+    check_range("--spectra", args.spectra, 1, MOST_SPECTRA)
+    check_range("--rest-ms", args.rest_ms, 0, 10_000)
     counts = noisy_counts(args.bundle, args.seed)
     with progress("from counts to answers", args.spectra) as advance:
         latency = _latency(args, counts, advance)
@@ -157,20 +156,14 @@ def _quantiles(times: list[float]) -> dict[str, float | None]:
 
 def _process(args: argparse.Namespace, counts: NDArray[np.uint32], folder: Path, advance: Any) -> dict[str, float]:
     """Run one device on all of the spectra, with everything done on it."""
-    import numpy as np
-
     from specnet.bundle import read_bundle
     from specnet.demo.children import Child
-    from specnet.files import write_atomically, write_bytes
+    from specnet.demo.replay_file import write_replay
+    from specnet.files import write_bytes
 
     folder.mkdir()
     port = folder / "spectrometer"
-
-    def save(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, intensity=counts)
-
-    replay = write_atomically(folder / "replay.npz", save)
+    replay = write_replay(folder / "replay.npz", counts)
     text = CONFIGURATION.format(
         bundle=args.bundle.resolve(),
         state=folder / "state",

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specnet.console import note, progress, say, table
-from specnet.errors import ConfigurationError, SpecnetError
+from specnet.errors import SpecnetError
+from specnet.ranges import check_range
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,12 +59,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     from specnet.demo.endurance import Course, run_course
 
-    for name, low, high in (("spectra", 1, MOST_SPECTRA), ("history", 1, MOST_SPECTRA)):
-        if not low <= getattr(args, name) <= high:
-            raise ConfigurationError(f"--{name} is from {low} to {high}, got {getattr(args, name)}")
-    for name in ("gap_s", "hold_s", "interval_s"):
-        if not 0 <= getattr(args, name) <= 3600:
-            raise ConfigurationError(f"--{name.replace('_', '-')} is from 0 to 3600, got {getattr(args, name)}")
+    check_range("--spectra", args.spectra, 1, MOST_SPECTRA)
+    check_range("--history", args.history, 1, MOST_SPECTRA)
+    check_range("--gap-s", args.gap_s, 0, 3600)
+    check_range("--hold-s", args.hold_s, 0, 3600)
+    check_range("--interval-s", args.interval_s, 0, 3600)
     counts = noisy_counts(args.bundle, args.seed)
     course = Course(
         n=args.spectra,

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from specnet.demo.broker import Broker
 from specnet.demo.children import Child, ChildError
 from specnet.demo.gateway_child import start_gateway
+from specnet.demo.replay_file import write_replay
 from specnet.demo.shaped_link import ShapedLink
 from specnet.demo.shaping import Shaper
 from specnet.demo.tally import Tally
 from specnet.errors import ConfigurationError
-from specnet.files import write_atomically, write_bytes
+from specnet.files import write_bytes
 from specnet.profiles import LinkProfile
 
 READY_TIMEOUT_S = 60.0
@@ -137,8 +138,7 @@ def run_deployed(
     if state.exists() or store.exists():
         raise ConfigurationError(f"{folder} holds state of an earlier run, expected a folder of its own")
     logs.mkdir(parents=True, exist_ok=True)
-    replay = folder / "replay.npz"
-    write_atomically(replay, lambda path: _save(path, counts))
+    replay = write_replay(folder / "replay.npz", counts)
     tally = Tally(labels)
     patience_s = 60.0 + 3 * interval_s + 4 * (link.retry_s + link.round_trip_ms.values[-1] / 1e3)
     with ExitStack() as running:
@@ -186,8 +186,3 @@ def _wait_until_connected(shaped: ShapedLink, device: Child, link: LinkProfile) 
         if monotonic() > deadline:
             raise ChildError(f"the device did not connect over {link.name}; see {device.log_path}")
         sleep(0.02)
-
-
-def _save(path: Path, counts: NDArray[np.uint32]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, intensity=counts)

@@ -93,6 +93,7 @@ def test_a_result_that_comes_while_its_request_is_dropped_is_no_second_last_word
         (0, "dropped"),
         (1, "answered"),
     ]
+    assert reporter.counters["gateway"] == 1, "what is not said is not counted"
     assert outbox.give_up((1, 0), "too old") is None
     assert is_balanced(journal)
     journal.close()

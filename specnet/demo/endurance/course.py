@@ -116,7 +116,7 @@ def run_course(
     began = time.monotonic()
     plant = Plant(bundle, counts, folder, interval_s=course.interval_s, history_rows=course.history_rows)
     with plant:
-        faults = [fault for fault in FAULTS if fault.name != "disk full" or plant.disk.is_mounted]
+        faults = [fault for fault in FAULTS if plant.disk.is_mounted or not fault.needs_small_disk]
         run = _Run(plant, course, faults, advance, told)
         run.until_enough()
         run.put_right()
@@ -227,7 +227,7 @@ class _Run:
         return code
 
     def _end(self, fault: Fault) -> None:
-        if fault.name == "device killed":
+        if fault.kills_device:
             # what it had said is in the pipe
             device = self._plant.device
             device.stop()
@@ -237,7 +237,7 @@ class _Run:
 
     def _listen(self) -> None:
         now = time.monotonic()
-        killed = any(lane.current is not None and lane.current.name == "device killed" for lane in self._lanes)
+        killed = any(lane.current is not None and lane.current.kills_device for lane in self._lanes)
         records = self._plant.device.records(TURN_S)
         self._take(records)
         if records or killed:

@@ -26,12 +26,18 @@ class Fault:
         What happens, and how it is put right.
     on_link
         Whether it is the link's; one of those can come at the same time as one of the processes'.
+    kills_device
+        Whether the device is gone until the end.
+    needs_small_disk
+        Whether it can only be tried where `SmallDisk` is mounted.
     """
 
     name: str
     begin: Callable[[Plant], None]
     end: Callable[[Plant], None]
     on_link: bool = False
+    kills_device: bool = False
+    needs_small_disk: bool = False
 
 
 def _delayed(plant: Plant) -> None:
@@ -54,8 +60,8 @@ def _nothing(plant: Plant) -> None:
 FAULTS = (
     Fault("broker killed", lambda plant: plant.broker.kill(), lambda plant: plant.broker.restart()),
     Fault("gateway killed", Plant.kill_gateway, Plant.start_gateway),
-    Fault("device killed", lambda plant: plant.device.kill(), Plant.start_device),
-    Fault("disk full", lambda plant: plant.disk.fill(), lambda plant: plant.disk.free()),
+    Fault("device killed", lambda plant: plant.device.kill(), Plant.start_device, kills_device=True),
+    Fault("disk full", lambda plant: plant.disk.fill(), lambda plant: plant.disk.free(), needs_small_disk=True),
     Fault("link delays 300 ms", _delayed, _as_it_was, on_link=True),
     Fault("link throttled to 10 kbit/s", _throttled, _as_it_was, on_link=True),
     Fault("link stalls", lambda plant: plant.link.stall(), lambda plant: plant.link.resume(), on_link=True),

@@ -19,8 +19,9 @@ from specnet.demo.broker import Broker
 from specnet.demo.children import Child, ChildError
 from specnet.demo.endurance.disk import SmallDisk
 from specnet.demo.gateway_child import add_bundle, serve
+from specnet.demo.replay_file import write_replay
 from specnet.demo.shaped_link import ShapedLink
-from specnet.files import write_atomically, write_bytes
+from specnet.files import write_bytes
 from specnet.profiles import LINK_PRESETS
 
 READY_TIMEOUT_S = 60.0
@@ -120,7 +121,7 @@ class Plant:
             stack.callback(lambda: self._gateway.stop())
             self.start_gateway()
             port = self._folder / "spectrometer"
-            replay = write_atomically(self._folder / "replay.npz", self._save)
+            replay = write_replay(self._folder / "replay.npz", self._counts)
             words = ["device.cli", "simulate", str(replay), "--loop", "--link", str(port)]
             self._spectrometer = stack.enter_context(Child("spectrometer", words, self._logs))
             self._spectrometer.expect("port", READY_TIMEOUT_S)
@@ -194,7 +195,3 @@ class Plant:
             broker_port=self.link.port,
             history=self._history_rows,
         )
-
-    def _save(self, path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, intensity=self._counts)
