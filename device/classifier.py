@@ -21,8 +21,7 @@ from specnet.spectra import check_intensity
 Float32 = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class LocalAnswer:
+class LocalAnswer(msgspec.Struct, frozen=True):
     """What the device says of one spectrum.
 
     Parameters
@@ -129,7 +128,7 @@ class LocalClassifier:
         self._pixels = pixels
         self._saturation = full_scale or None
         self._is_source = pixels.axis == bundle.source_axis
-        self._prepare = bundle.pipeline.bind(pixels.axis)
+        self._prepare = bundle.pipeline.bind(pixels.axis).prepare
         ready = max(split, deepest or 0) + 1
         self._segments = Segments(bundle, range(ready), threads=threads)
         for index, segment in enumerate(bundle.manifest.segments[:ready]):

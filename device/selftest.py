@@ -1,4 +1,4 @@
-"""Checks that a device can do its work: bundle, spectrometer, broker, disk."""
+"""Checks that a device can do its work: bundle, spectrometer, broker, disk, clock, trust in updates."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from device.choosing.settings import AUTO
@@ -17,15 +18,19 @@ from device.models.starting import bundle_in_use
 from device.models.store import ModelStore
 from device.spectrometers import create_spectrometer
 from device.spectrometers.axis import resolve_axis
+from device.wall_clock import synchronised
 from specnet.bundle import Bundle, read_bundle
 from specnet.errors import BrokerError, ConfigurationError, SpecnetError
 from specnet.files import write_bytes
 from specnet.handover import CHOSEN, OWN_POINT
 from specnet.mqtt import MqttSession
 from specnet.runtime import Segments, self_test
+from specnet.signing import TrustedKeys, has_keys
 
 BROKER_TIMEOUT_S = 5.0
 TRIAL_BYTES = 4096
+CLOCK_TOLERANCE = timedelta(days=1)
+"""The bundle may come from a machine whose clock is ahead."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ def run_checks(configuration: DeviceConfiguration) -> list[Check]:
         ("spectrometer", _check_spectrometer),
         ("broker", _check_broker),
         ("state folder", _check_disk),
+        ("clock", _check_clock),
+        ("updates", _check_updates),
     ]
     return [_run(name, check, configuration) for name, check in checks]
 
@@ -140,3 +147,31 @@ def _check_disk(configuration: DeviceConfiguration) -> str:
     write_bytes(trial, bytes(TRIAL_BYTES))
     trial.unlink()
     return f"{configuration.state_dir} can be written"
+
+
+def _check_clock(configuration: DeviceConfiguration) -> str:
+    """Compare with the day on which the bundle was made: a clock before it has been reset.
+
+    Nothing is lost by a wrong clock, since spectra are numbered and ages are monotonic; but a certificate that is not
+    valid yet keeps the node from its broker, and the times in the records are wrong.
+    """
+    now, made = datetime.now(UTC), datetime.fromisoformat(_bundle(configuration).manifest.created)
+    if now < made - CLOCK_TOLERANCE:
+        raise ConfigurationError(
+            f"the wall clock says {now:%Y-%m-%d %H:%M} UTC, the bundle was made {made:%Y-%m-%d %H:%M}: set the clock, "
+            "TLS certificates are checked by it"
+        )
+    kept = {True: "synchronised", False: "not synchronised", None: "whether it is synchronised is not told"}
+    return f"{now:%Y-%m-%d %H:%M:%S} UTC, {kept[synchronised()]}"
+
+
+def _check_updates(configuration: DeviceConfiguration) -> str:
+    """Read all keys, with the library that will verify with them."""
+    settings = configuration.models
+    if not settings.trust_dir:
+        return "none: models.trust_dir is not set"
+    if not has_keys(settings.trust_dir):
+        raise ConfigurationError(f"models.trust_dir {settings.trust_dir!r} has no public keys (*.pem)")
+    keys = TrustedKeys(settings.trust_dir)
+    way = "over the network and by hand" if settings.remote else "by hand alone (models.remote)"
+    return f"{way}; trusted: {', '.join(keys.ids)}"

@@ -48,7 +48,8 @@ class SegmentInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     fixed_macs
         Multiply-accumulates that every spectrum costs.
     units, unit_macs
-        Residual units that run per position, and what one of them costs at one position.
+        Residual units that positions may halt before, and what one of them costs at one position; nothing where
+        halted positions are masked and not skipped: then the units are in `fixed_macs`.
     """
 
     file: str

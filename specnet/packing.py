@@ -19,7 +19,7 @@ from specnet.calibration import Calibration, read_calibration
 from specnet.codec import RAW, BottleneckInfo
 from specnet.datasets import Holdout
 from specnet.errors import ConfigurationError
-from specnet.export import export_segments
+from specnet.export import UnitForm, export_segments, fastest_forms
 from specnet.files import write_atomically
 from specnet.manifest import SELFTEST, WEIGHTS, Manifest
 from specnet.nn import HARD, SpecNet, save_weights
@@ -47,6 +47,7 @@ def pack(
     version: int = 1,
     spectra_per_class: int = 1,
     deployment: Deployment | None = None,
+    fastest: bool = False,
 ) -> Manifest:
     """Write the bundle of a run; it is read back and self-tested before it gets its name.
 
@@ -66,6 +67,9 @@ def pack(
         Self-test vectors of each class.
     deployment
         What tuning chose: its operating points go into the bundle, the chosen one is in force.
+    fastest
+        Mask halted positions in those stages where that takes less time on this machine than skipping them, with the
+        self-test's spectra; see `specnet.export.fastest`. Otherwise they are skipped, which has the fewest MACs.
 
     Raises
     ------
@@ -90,6 +94,7 @@ def pack(
         learned=read_bottlenecks(run),
         points={} if deployment is None else deployment.operating_points,
         placements={} if deployment is None else placements_of(deployment),
+        fastest=fastest,
     )
 
 
@@ -104,6 +109,7 @@ def assemble(
     learned: Sequence[StoredBottleneck] = (),
     points: dict[str, Point] | None = None,
     placements: Mapping[str, Placement] | None = None,
+    fastest: bool = False,
 ) -> Manifest:
     """Write a bundle from what is in memory.
 
@@ -121,6 +127,8 @@ def assemble(
         Operating points that tuning found, the chosen one among them.
     placements
         Where they split, and what tuning expects of them.
+    fastest
+        As for `pack`.
     """
     if not NAME.match(name):
         raise ConfigurationError(f"a model's name is 1 to 64 of letters, digits, '_', '.', '-'; got {name[:80]!r}")
@@ -130,7 +138,10 @@ def assemble(
         raise ConfigurationError(
             f"{type(run.network).__name__} is a baseline for comparison; a bundle holds a network of specnet's own"
         )
-    segments = export_segments(run.network)
+    forms: tuple[UnitForm, ...] = ()
+    if fastest:
+        forms = fastest_forms(run.network, run.pipeline.bind(run.source_axis)(intensity))
+    segments = export_segments(run.network, forms)
     vectors = _selftest(run, intensity)
     files = {segment.info.file: segment.data for segment in segments}
     files[WEIGHTS] = save_weights(run.network)

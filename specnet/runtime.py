@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import ArrayLike, NDArray
@@ -25,8 +26,7 @@ Float32 = NDArray[np.float32]
 MAX_BATCH = 1024
 
 
-@dataclass(frozen=True)
-class SegmentOutput:
+class SegmentOutput(msgspec.Struct, frozen=True):
     """What one segment says of n spectra.
 
     Logits ``(n, C)``; features ``(n, P, channels)`` for the next segment, None after the last and after segment 0;

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from device.commands.options import add_configuration_options, configuration_from
 from device.selftest import run_checks
 
-HELP = "check bundle, spectrometer, broker and disk"
+HELP = "check bundle, spectrometer, broker, disk, clock and trust in updates"
 EXAMPLE = "specnet-device selftest --config node.toml"
 
 

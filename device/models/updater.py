@@ -18,9 +18,9 @@ from device.models.pace import FetchInterruptedError, Pace
 from device.models.partial import PartialFile
 from device.models.starting import OpenedModel
 from device.models.store import ModelStore, RefusedModelError
-from specnet.errors import BundleError, ModelStoreError, SpecnetError, WireError
+from specnet.errors import BundleError, ModelStoreError, SignatureError, SpecnetError, WireError
 from specnet.mqtt import Incoming
-from specnet.signing import has_keys
+from specnet.signing import has_keys, require_library
 from specnet.wire import MAX_ANNOUNCEMENT_BYTES, ModelAnnouncement, Topics, decode
 
 logger = logging.getLogger(__name__)
@@ -86,9 +86,19 @@ class ModelUpdater:
 
     @staticmethod
     def wanted(configuration: DeviceConfiguration) -> bool:
-        """Whether updates over the network are to be had: somebody must be trusted."""
+        """Whether updates over the network are to be had: somebody must be trusted, and signatures be verifiable.
+
+        A node whose software lacks the library says so and goes on without: spectra matter more than updates.
+        """
         settings = configuration.models
-        return settings.remote and bool(settings.trust_dir) and has_keys(settings.trust_dir)
+        if not settings.remote or not settings.trust_dir or not has_keys(settings.trust_dir):
+            return False
+        try:
+            require_library()
+        except SignatureError as error:
+            logger.error("no updates over the network, though models.trust_dir has keys: %s", error)
+            return False
+        return True
 
     @property
     def counters(self) -> Mapping[str, int]:

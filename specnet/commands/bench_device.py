@@ -144,13 +144,16 @@ def _latency(args: argparse.Namespace, counts: NDArray[np.uint32], advance: Any)
 
 
 def _quantiles(times: list[float]) -> dict[str, float | None]:
-    """Quantiles and number of times; those of an exit at which no spectrum left are None."""
+    """Quantiles and number of times; those of an exit at which no spectrum left are None.
+
+    The 10 % quantile is what a machine does whose caches nobody else uses.
+    """
     import numpy as np
 
     if not times:
-        return {"n": 0, "median": None, "p95": None}
+        return {"n": 0, "p10": None, "median": None, "p95": None}
     return {"n": len(times)} | {
-        name: round(float(np.quantile(times, q)), 1) for name, q in (("median", 0.5), ("p95", 0.95))
+        name: round(float(np.quantile(times, q)), 1) for name, q in (("p10", 0.1), ("median", 0.5), ("p95", 0.95))
     }
 
 
@@ -258,9 +261,9 @@ def _show(
 ) -> None:
     table(
         f"{args.bundle.name}: microseconds from counts ({latency['n_points']} points) to an answer, 1 thread, batch 1",
-        ("answered at", "spectra", "median", "p95"),
+        ("answered at", "spectra", "p10", "median", "p95"),
         [
-            (way, str(us["n"]), *("-" if us[name] is None else f"{us[name]:.0f}" for name in ("median", "p95")))
+            (way, str(us["n"]), *("-" if us[name] is None else f"{us[name]:.0f}" for name in ("p10", "median", "p95")))
             for way, us in latency["us"].items()
         ],
     )

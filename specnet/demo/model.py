@@ -101,7 +101,7 @@ def prepare(
     calibration.write(run.calibration_path)
     _learn_to_send(run, data, bottleneck, held, calibration.policy)
     bundle = folder / "minerals.specnet"
-    pack(run, data, bundle, name="minerals")
+    pack(run, data, bundle, name="minerals", fastest=True)
     replay, held_out = _held_out(data, folder, n, seed)
     return DemoModel(run, data, bundle, replay, held_out)
 

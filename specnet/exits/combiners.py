@@ -112,9 +112,12 @@ class GeometricEnsemble:
         self, exit_index: int, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
     ) -> tuple[Float32, Float32]:
         """Answer with the weighted ensemble of exits ``0 .. exit_index``."""
-        past, own = (np.float32(value) for value in parameters)
-        weighted = past * state + own * np.maximum(log_p, -_BOUND)
-        total = np.asarray(np.clip(weighted, -_BOUND, _BOUND), dtype=np.float32)
+        past, own = parameters
+        total: Float32 = np.maximum(log_p, -_BOUND)
+        total *= own
+        total += past * state
+        np.maximum(total, -_BOUND, out=total)
+        np.minimum(total, _BOUND, out=total)
         return log_softmax(total), total
 
 

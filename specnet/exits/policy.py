@@ -5,8 +5,6 @@ Legend: n spectra, C classes, E exits (exit 0 is the linear one), S size of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -24,21 +22,43 @@ MAX_EXITS = 64
 _SMALLEST_TEMPERATURE = 1e-6
 
 
-@dataclass(frozen=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What one exit says of n spectra.
 
-    Probabilities ``(n, C)`` of the combined answer, score ``(n,)``, leave ``(n,)``, state ``(n, S)``; known ``(n,)``,
-    false where the answer is rejected, by `reject_score` ``(n,)``; log-probabilities ``(n, C)`` of this exit alone.
+    Parameters
+    ----------
+    probabilities
+        ``(n, C)`` of the combined answer.
+    score, leave
+        ``(n,)``: how sure it is, and whether that is enough.
+    state
+        ``(n, S)``: for the next exit.
+    tempered, own_log_probabilities
+        Tempered logits and log-probabilities ``(n, C)`` of this exit alone.
+    policy
+        Who said it.
     """
 
     probabilities: Float32
     score: Float32
     leave: NDArray[np.bool_]
     state: Float32
-    known: NDArray[np.bool_]
-    reject_score: Float32
+    tempered: Float32
     own_log_probabilities: Float32
+    policy: ExitPolicy
+
+    @property
+    def reject_score(self) -> Float32:
+        """How much the answers ``(n,)`` look like nothing known; worked out when it is asked for."""
+        return REJECT_SCORES.get(self.policy.reject, improbability)(self.tempered, self.probabilities)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Whether the answers ``(n,)`` are not rejected; worked out when it is asked for."""
+        if not self.policy.reject:
+            return np.ones(len(self.score), dtype=np.bool_)
+        known: NDArray[np.bool_] = self.reject_score <= np.float32(self.policy.reject_threshold)
+        return known
 
 
 class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,25 +152,27 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Judge the raw logits ``(n, C)`` of one exit, given the state ``(n, S)`` of the exits before it."""
         logits = np.asarray(logits, dtype=np.float32)
         of_combiner, of_score, _ = self._state_sizes(logits.shape[-1])
-        memory, first = state[:, : of_combiner + of_score], state[:, of_combiner + of_score :]
-        first = logits if exit_index == 0 else first
+        first = logits if exit_index == 0 else state[:, of_combiner + of_score :]
         tempered = self.own_logits(exit_index, logits, first)
         log_p = log_softmax(tempered)
         combined, running = COMBINERS[self.combiner](
-            exit_index, log_p, memory[:, :of_combiner], row_of(self.combiner_parameters, exit_index)
+            exit_index, log_p, state[:, :of_combiner], row_of(self.combiner_parameters, exit_index)
         )
         probabilities = np.exp(combined)
         score, remembered = SCORES[self.score](
-            exit_index, probabilities, memory[:, of_combiner:], row_of(self.score_parameters, exit_index)
+            exit_index,
+            probabilities,
+            state[:, of_combiner : of_combiner + of_score],
+            row_of(self.score_parameters, exit_index),
         )
         if exit_index == self.n_exits - 1:
             leave = np.ones(len(score), dtype=np.bool_)
         else:
             leave = score >= np.float32(self.thresholds[exit_index])
-        strangeness = REJECT_SCORES.get(self.reject, improbability)(tempered, probabilities)
-        known = strangeness <= np.float32(self.reject_threshold) if self.reject else np.ones(len(score), dtype=np.bool_)
-        new_state = np.concatenate([running, remembered, *([first] if self.additive else [])], axis=1)
-        return Decision(probabilities, score, leave, new_state, known, strangeness, log_p)
+        parts = (running, remembered, first) if self.additive else (running, remembered)
+        kept = [part for part in parts if part.shape[1]]
+        new_state = kept[0] if len(kept) == 1 else np.concatenate(kept or parts, axis=1)
+        return Decision(probabilities, score, leave, new_state, tempered, log_p, self)
 
     def _state_sizes(self, n_classes: int) -> tuple[int, int, int]:
         """Give the lengths of the three parts: of the combiner, of the score, logits of exit 0."""

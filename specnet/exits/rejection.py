@@ -11,7 +11,7 @@ from specnet.exits.probabilities import Float32
 
 def improbability(tempered: Float32, p: Float32) -> Float32:
     """One minus the largest probability ``(n,)`` of the (combined) answer ``p (n, C)`` (Hendrycks and Gimpel 2017)."""
-    return 1 - p.max(axis=-1)  # type: ignore[no-any-return]
+    return 1 - np.maximum.reduce(p, axis=-1)  # type: ignore[no-any-return]
 
 
 def energy(tempered: Float32, p: Float32) -> Float32:

@@ -37,7 +37,7 @@ class Score(Protocol):
 
 def max_probability(p: Float32) -> Float32:
     """Probability ``(n,)`` of the most likely class."""
-    return p.max(axis=-1)  # type: ignore[no-any-return]
+    return np.maximum.reduce(p, axis=-1)  # type: ignore[no-any-return]
 
 
 def margin(p: Float32) -> Float32:

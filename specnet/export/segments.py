@@ -1,4 +1,4 @@
-"""A trained network as segments: one ONNX graph from exit to exit, with halted positions really skipped.
+"""A trained network as segments: one ONNX graph from exit to exit, with halted positions skipped or masked.
 
 Legend: n spectra, L points, P positions, C channels, U units, m active rows, k taps.
 """
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from onnx import TensorProto
 
+from specnet.errors import ModelError
 from specnet.export.folding import fold
 from specnet.export.graph import GraphBuilder
 from specnet.export.heads import emit_head
-from specnet.export.units import emit_adaptive_units, emit_all_units
+from specnet.export.units import MASK, SKIP, UnitForm, emit_adaptive_units, emit_all_units
 from specnet.manifest import SegmentInfo
 from specnet.nn import LinearExit, SpecNet
 from specnet.nn.stage import PositionAdaptiveStage
@@ -27,16 +28,27 @@ class Segment:
     data: bytes
 
 
-def export_segments(network: SpecNet) -> list[Segment]:
+def export_segments(network: SpecNet, forms: Sequence[UnitForm] = ()) -> list[Segment]:
     """Export segments 0..K of a network in evaluation mode.
+
+    Parameters
+    ----------
+    network
+        A trained network.
+    forms
+        What becomes of halted positions in each of the K stages: ``"skip"`` or ``"mask"``. Skipped in all by default;
+        where a spectrum's positions halt together they are skipped in any case.
 
     Raises
     ------
     ModelError
-        When a part of the network has no ONNX form.
+        When a part of the network has no ONNX form, or there are other than K forms.
     """
     network.eval()
-    return [_linear_segment(network), *(_stage_segment(network, k) for k in range(1, network.n_exits))]
+    forms = tuple(forms) or (SKIP,) * (network.n_exits - 1)
+    if len(forms) != network.n_exits - 1:
+        raise ModelError(f"got {len(forms)} forms, expected one for each of {network.n_exits - 1} stages")
+    return [_linear_segment(network), *(_stage_segment(network, k, form) for k, form in enumerate(forms, start=1))]
 
 
 def _linear_segment(network: SpecNet) -> Segment:
@@ -56,7 +68,7 @@ def _linear_exit(graph: GraphBuilder, exit0: LinearExit, spectrum: str) -> None:
     graph.node("Gemm", graph.node("Flatten", pooled), weight, bias, output="logits")
 
 
-def _stage_segment(network: SpecNet, index: int) -> Segment:
+def _stage_segment(network: SpecNet, index: int, form: UnitForm) -> Segment:
     config, stage = network.config, network.stage(index)
     positions, width, last = config.positions[index - 1], config.widths[index - 1], index == config.n_stages
     if index == 1:
@@ -73,22 +85,22 @@ def _stage_segment(network: SpecNet, index: int) -> Segment:
     if stage.halting is None:
         features = emit_all_units(graph, stage, entry)
     else:
-        features = emit_adaptive_units(graph, stage, entry, positions)
+        features = emit_adaptive_units(graph, stage, entry, positions, form)
         outputs["depth"] = (TensorProto.UINT8, [positions])
     emit_head(network.head(index), graph, features)
     if not last:
         graph.channels_last(features, output="next")
     units = len(stage.units)
-    fixed = network.fixed_macs()[index]
-    if stage.halting is None:  # without halting every position runs every unit: no depth is reported
-        fixed += network.unit_macs()[index - 1] * units * positions
+    fixed, unit_macs = network.fixed_macs()[index], network.unit_macs()[index - 1]
+    if stage.halting is None or (form == MASK and not stage.halting.whole_spectra):  # every position runs every unit
+        fixed, unit_macs = fixed + unit_macs * units * positions, 0
     info = SegmentInfo(
         file=f"segments/{index}.onnx",
         input_shape=input_shape,
         feature_shape=None if last else (positions, width),
         fixed_macs=fixed,
         units=units if stage.halting is not None else 0,
-        unit_macs=network.unit_macs()[index - 1] if stage.halting is not None else 0,
+        unit_macs=unit_macs,
     )
     return Segment(info, graph.build(input_shape, outputs))
 

@@ -36,6 +36,8 @@ class Halting(nn.Module):
 
     start = 1.0
     """Bias of the scores at the start of training: every unit runs."""
+    whole_spectra = False
+    """Whether all positions of a spectrum halt together."""
 
     def __init__(self, channels: int, units: int) -> None:
         super().__init__()
@@ -114,6 +116,8 @@ class SampleGates(Halting):
     All positions run a unit or none does: the per-sample depth that per-position depth is compared with (as in
     SkipNet, Wang et al. 2018, but cumulative).
     """
+
+    whole_spectra = True
 
     def forward(
         self, x: Float[Tensor, "batch channels 1 positions"], noise: float

@@ -80,16 +80,20 @@ class Despike(Step, frozen=True, kw_only=True, tag="despike"):
         return BoundStep(axis, apply)
 
     def _apply(self, intensity: Intensity) -> Intensity:
-        suspects, cleaned = np.arange(len(intensity)), intensity
-        for _ in range(self.passes):
-            rows = cleaned[suspects]
+        cleaned, suspects = intensity, np.arange(len(intensity))
+        for number in range(self.passes):
+            rows = cleaned[suspects] if number else cleaned
             differences = rows[:, 1:] - rows[:, :-1]
             differences -= row_medians(differences)
-            scale = _noise(differences)
-            jumping = (np.abs(differences) > self.threshold * scale).any(axis=1)
-            suspects, rows = suspects[jumping], rows[jumping]
-            spikes = self._spikes(rows, scale[jumping])
-            spiky = spikes.any(axis=1)
+            sizes = np.abs(differences, out=differences)
+            scale = _noise(sizes)
+            jumping = (np.maximum.reduce(sizes, axis=1, keepdims=True) > self.threshold * scale)[:, 0]
+            if not jumping.all():
+                suspects, rows, scale = suspects[jumping], rows[jumping], scale[jumping]
+            if not suspects.size:
+                break
+            spikes = self._spikes(rows, scale)
+            spiky = np.logical_or.reduce(spikes, axis=1)
             suspects = suspects[spiky]
             if not suspects.size:
                 break
@@ -107,13 +111,12 @@ class Despike(Step, frozen=True, kw_only=True, tag="despike"):
         return spikes
 
 
-def _noise(centred: Intensity) -> Intensity:
-    """Estimate the standard deviation ``(n, 1)`` of differences so that spikes and bands hardly count.
+def _noise(magnitude: Intensity) -> Intensity:
+    """Estimate the standard deviation ``(n, 1)`` of centred differences from their sizes; spikes count little.
 
     Where more than half of the differences are equal (few counts, clipped values) the median absolute deviation is
     zero; the mean absolute deviation takes its place (Iglewicz, Hoaglin, How to Detect and Handle Outliers, 1993).
     """
-    magnitude = np.abs(centred)
     scale = row_medians(magnitude) / np.float32(NORMAL_CONSISTENCY)
     if not scale.all():
         mean = magnitude.mean(axis=1, keepdims=True) / np.float32(MEAN_CONSISTENCY)

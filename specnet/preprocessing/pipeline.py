@@ -125,15 +125,26 @@ class BoundPipeline:
             Another length or rank, NaN, all zero, constant where a step has to scale, or values that overflow single
             precision.
         """
-        checked = check_intensity(intensity, self.source.n_points)
+        return self.prepare(check_intensity(intensity, self.source.n_points))
+
+    def prepare(self, checked: Intensity) -> Intensity:
+        """Preprocess what `specnet.spectra.check_intensity` has passed; otherwise as above.
+
+        Parameters
+        ----------
+        checked
+            ``(n_points,)`` or ``(n_spectra, n_points)``, finite.
+        """
         if checked.ndim > 2:
             raise SpectrumError(f"spectra are (n_points,) or (n_spectra, n_points), got shape {checked.shape}")
-        rows = checked.reshape(-1, self.source.n_points)
-        result = np.empty((len(rows), self.axis.n_points), dtype=np.float32)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            for start in range(0, len(rows), self._block):
-                result[start : start + self._block] = self._run(rows[start : start + self._block])
-        return result[0] if checked.ndim == 1 else result
+            if checked.ndim == 1:
+                # a copy, since steps may hand on what they were given
+                return np.array(self._run(checked[np.newaxis])[0])
+            result = np.empty((len(checked), self.axis.n_points), dtype=np.float32)
+            for start in range(0, len(checked), self._block):
+                result[start : start + self._block] = self._run(checked[start : start + self._block])
+        return result
 
     def _run(self, block: Intensity) -> Intensity:
         for step in self.steps:

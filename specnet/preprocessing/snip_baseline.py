@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from typing import TypeVar
 
 import numpy as np
@@ -71,13 +72,41 @@ class SnipBaseline(Step, frozen=True, kw_only=True, tag="snip_baseline"):
                 f"{step_of(axis):g}; at most {most} fit into {axis.n_points} points"
             )
         windows = range(largest, 0, -1) if self.decreasing else range(1, largest + 1)
-        baseline = _log_baseline if self.log_scale else _baseline
+        one = None if self.log_scale else _OneSpectrum(axis.n_points, windows)
 
         def apply(intensity: Intensity) -> Intensity:
+            if one is not None and len(intensity) == 1:
+                return one.without_baseline(intensity)
+            baseline = _log_baseline if self.log_scale else _baseline
             corrected: Intensity = intensity - baseline(intensity, windows)
             return corrected
 
         return BoundStep(axis, apply)
+
+
+class _OneSpectrum(threading.local):
+    """Clipping of single spectra, with everything cut and allocated beforehand: half of the time, the same numbers.
+
+    Each thread has arrays of its own.
+    """
+
+    def __init__(self, n_points: int, windows: range) -> None:
+        self._values = values = np.empty(n_points, dtype=np.float32)
+        scratch, half = np.empty(n_points, dtype=np.float32), np.full(n_points, 0.5, dtype=np.float32)
+        self._windows = [
+            (values[:inner], values[2 * window :], values[window : window + inner], scratch[:inner], half[:inner])
+            for window, inner in ((window, n_points - 2 * window) for window in windows)
+        ]
+
+    def without_baseline(self, intensity: Intensity) -> Intensity:
+        """Spectrum ``(1, n_points)`` less its baseline."""
+        self._values[:] = intensity[0]
+        for left, right, inner, chord, half in self._windows:
+            np.add(left, right, chord)
+            np.multiply(chord, half, chord)
+            np.minimum(inner, chord, inner)
+        corrected: Intensity = intensity - self._values
+        return corrected
 
 
 def _baseline(intensity: Intensity, windows: range) -> Intensity:

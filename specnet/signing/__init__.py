@@ -4,7 +4,7 @@ The signature is a file of its own beside the bundle, whose bytes stay as they a
 ``cryptography``, which is imported only when a key is used.
 """
 
-from specnet.signing.keys import TrustedKeys, generate_key, has_keys, read_private_key
+from specnet.signing.keys import TrustedKeys, generate_key, has_keys, read_private_key, require_library
 from specnet.signing.signature import (
     MAX_SIGNATURE_BYTES,
     SIGNATURE_SUFFIX,
@@ -30,6 +30,7 @@ __all__ = [
     "read_limited",
     "read_private_key",
     "read_signature",
+    "require_library",
     "sign_bundle",
     "signature_path",
     "write_signature",

@@ -43,7 +43,7 @@ def generate_key(private: Path, public: Path) -> str:
     SignatureError
         When a file exists or cannot be written.
     """
-    _require_library()
+    require_library()
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
@@ -75,7 +75,7 @@ def read_private_key(path: Path | str) -> Ed25519PrivateKey:
     SignatureError
         When the file is missing, no unencrypted Ed25519 key, or readable for others than its owner.
     """
-    _require_library()
+    require_library()
     from cryptography.hazmat.primitives.asymmetric import ed25519
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -90,7 +90,7 @@ def read_private_key(path: Path | str) -> Ed25519PrivateKey:
 
 def read_public_key(path: Path | str) -> Ed25519PublicKey:
     """Read a public key; `SignatureError` when it is none, or anybody may write the file."""
-    _require_library()
+    require_library()
     from cryptography.hazmat.primitives.asymmetric import ed25519
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -166,7 +166,8 @@ def has_keys(place: Path | str) -> bool:
     return place.is_file() or any(place.glob("*.pem"))
 
 
-def _require_library() -> None:
+def require_library() -> None:
+    """Raise `SignatureError` where ``cryptography`` is not installed."""
     if importlib.util.find_spec("cryptography") is None:
         raise SignatureError(MISSING)
 

@@ -158,7 +158,12 @@ def test_selftest_passes_with_everything_there(
         "spectrometer",
         "broker",
         "state folder",
+        "clock",
+        "updates",
     ]
+    details = {check["name"]: check["detail"] for check in document["checks"]}
+    assert " UTC, " in details["clock"]
+    assert details["updates"] == "none: models.trust_dir is not set"
 
 
 def test_selftest_names_everything_that_is_missing(
@@ -170,7 +175,7 @@ def test_selftest_names_everything_that_is_missing(
     assert main(["selftest", "--config", str(path)]) == 1
     table = capsys.readouterr().out
     words = [line.split()[0] for line in table.splitlines()]
-    assert words == ["ok", "ok", "ok", "FAILED", "FAILED", "FAILED"]
+    assert words == ["ok", "ok", "ok", "FAILED", "FAILED", "FAILED", "ok", "ok"]
     assert "/dev/no-such-port" in table
     assert "127.0.0.1:1" in table
 

@@ -130,6 +130,16 @@ def _sum_of_logs(policy: ExitPolicy, logits: np.ndarray) -> np.ndarray:
     return (tempered - np.log(np.exp(tempered).sum(axis=1, keepdims=True))).sum(axis=0)
 
 
+def test_the_fastest_form_gives_the_same_answers(trained: Trained, packed: Path, tmp_path: Path) -> None:
+    pack(trained.run, trained.data, tmp_path / "fastest.specnet", name="minerals", fastest=True)
+    one, other = load_bundle(packed), load_bundle(tmp_path / "fastest.specnet")
+    spectra = read_spectra(trained.data).intensity[::7]
+    first, second = one.predict(spectra), other.predict(spectra)
+    np.testing.assert_array_equal(first.labels, second.labels)
+    np.testing.assert_array_equal(first.exit_index, second.exit_index)
+    assert (second.macs >= first.macs).all()
+
+
 def test_packing_the_same_run_again_changes_the_date_alone(trained: Trained, packed: Path, tmp_path: Path) -> None:
     pack(trained.run, trained.data, tmp_path / "again.specnet", name="minerals")
     one, two = (
@@ -187,7 +197,7 @@ def test_a_network_that_exports_to_something_else_is_never_written(
     with torch.no_grad():
         run.network.head(2).get_parameter("classify.bias").add_(1.0)
     wrong = export_segments(run.network)
-    monkeypatch.setattr(packing, "export_segments", lambda network: [*good[:2], wrong[2], good[3]])
+    monkeypatch.setattr(packing, "export_segments", lambda network, forms: [*good[:2], wrong[2], good[3]])
     out = tmp_path / "minerals.specnet"
     shutil.copy(packed, out)
     with pytest.raises(BundleIntegrityError, match=r"self-test of bundle .* deviates by"):

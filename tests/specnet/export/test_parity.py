@@ -10,7 +10,7 @@ from support_networks import halting, random_model, random_spectra, vary_depths
 from torch import Tensor, nn
 
 from specnet.errors import ModelError
-from specnet.export import Segment, export_segments
+from specnet.export import MASK, SKIP, Segment, UnitForm, export_segments, fastest_forms
 from specnet.nn import ADAPTIVITIES, BLOCKS, HEADS, PRESETS, NetworkConfig, SpecNet, create_model
 from specnet.nn.blocks import Block
 from specnet.nn.halting import NONE, Halting
@@ -27,12 +27,18 @@ def _session(segment: Segment) -> ort.InferenceSession:
 
 
 def _compare(network: SpecNet, spectra: Tensor) -> list[np.ndarray]:
-    """Compare all exits, features and depths; returns torch's depths."""
+    """Compare all exits, features and depths in both forms of halted positions; returns torch's depths."""
+    for form in (SKIP, MASK):
+        depths = _compare_form(network, spectra, form)
+    return depths
+
+
+def _compare_form(network: SpecNet, spectra: Tensor, form: UnitForm) -> list[np.ndarray]:
     with torch.no_grad():
         outputs = network(spectra)
     features = spectra.transpose(1, 2)
     scale = max(1.0, max(float(logits.abs().max()) for logits in outputs.logits))
-    for index, segment in enumerate(export_segments(network)):
+    for index, segment in enumerate(export_segments(network, [form] * network.config.n_stages)):
         session = _session(segment)
         names = [output.name for output in session.get_outputs()]
         found = dict(zip(names, session.run(None, {"features": features.numpy()}), strict=True))
@@ -87,6 +93,38 @@ def test_spectra_of_one_batch_do_not_touch_each_other() -> None:
     for row in range(5):
         for one, many in zip(session.run(None, {"features": spectra[row : row + 1]}), together, strict=True):
             np.testing.assert_allclose(one[0], many[row], atol=1e-5)
+
+
+def test_masked_positions_are_counted_as_computed() -> None:
+    network = vary_depths(random_model("tiny", 201))
+    config = network.config
+    skipped, masked = (export_segments(network, [form] * config.n_stages)[1:] for form in (SKIP, MASK))
+    for one, other, unit, positions in zip(skipped, masked, network.unit_macs(), config.positions, strict=True):
+        assert one.info.unit_macs == unit > other.info.unit_macs == 0
+        assert other.info.fixed_macs == one.info.fixed_macs + unit * one.info.units * positions
+        everywhere = np.full((1, positions), one.info.units)
+        assert one.info.executed_macs(everywhere, 1) == other.info.executed_macs(0 * everywhere, 1)
+
+
+def test_spectra_that_halt_as_a_whole_are_skipped_in_any_case() -> None:
+    network = vary_depths(random_model("nano", 117, adaptivity="sample"))
+    skipped, masked = (export_segments(network, [form] * network.config.n_stages) for form in (SKIP, MASK))
+    assert [one.data for one in skipped] == [other.data for other in masked]
+
+
+def test_a_form_is_chosen_for_every_stage_and_only_where_there_is_a_choice() -> None:
+    spectra = random_spectra(3, 201)[:, 0].numpy()
+    forms = fastest_forms(vary_depths(random_model("tiny", 201)), spectra)
+    assert len(forms) == 4
+    assert set(forms) <= {SKIP, MASK}
+    assert set(fastest_forms(random_model("tiny", 201, adaptive=False), spectra)) == {SKIP}
+    with pytest.raises(ModelError, match="got no spectra"):
+        fastest_forms(random_model("tiny", 201), spectra[:0])
+
+
+def test_forms_are_one_for_each_stage() -> None:
+    with pytest.raises(ModelError, match="got 1 forms, expected one for each of 4 stages"):
+        export_segments(random_model("tiny", 201), [MASK])
 
 
 @pytest.mark.parametrize("units", [(0, 1), (3, 0)])

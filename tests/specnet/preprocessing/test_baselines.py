@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -67,6 +69,16 @@ def test_snip_agrees_with_pybaselines(half_window: int, decreasing: bool, axis: 
         row, max_half_window=half_window, decreasing=decreasing, pad_kwargs={"mode": "extrapolate"}
     )[0]
     np.testing.assert_allclose(result, row - baseline, atol=1e-5 * row.max())
+
+
+def test_single_spectra_of_many_threads_do_not_touch_each_other(axis: SpectralAxis, spectra: Spectra) -> None:
+    bound = Pipeline((SnipBaseline(half_width=12.0),)).bind(axis)
+    expected = bound(spectra)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(bound, [row for _ in range(200) for row in spectra]))
+    np.testing.assert_array_equal(
+        np.reshape(found, (200, *expected.shape)), np.broadcast_to(expected, (200, *expected.shape))
+    )
 
 
 def test_snip_on_the_log_scale_is_snip_of_transformed_counts(axis: SpectralAxis, spectra: Spectra) -> None:
