@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from specnet.errors import ConfigurationError
 from specnet.evaluation.steered import steered_network, steering_input
 from specnet.export import export_segments
-from specnet.export.latency import open_session
+from specnet.export.session import open_session
 from specnet.files import write_bytes
 from specnet.nn import BLOCKS, SpecNet
 

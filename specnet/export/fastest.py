@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specnet.errors import ModelError
-from specnet.export.latency import open_session
+from specnet.export.session import open_session
 from specnet.export.segments import export_segments
 from specnet.export.units import MASK, SKIP, UnitForm
 from specnet.nn import SpecNet
@@ -16,7 +16,7 @@ from specnet.nn import SpecNet
 GAIN = 0.9
 """Masked positions run, and cost energy: they must take at most this share of the time of skipped ones."""
 WARM_UP = 10
-REPEATS = 100
+REPEATS = 60
 Float32 = NDArray[np.float32]
 
 

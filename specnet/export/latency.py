@@ -5,24 +5,16 @@ from __future__ import annotations
 import time
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from specnet.export.exit_graphs import exit_graphs
 from specnet.export.last_exit import last_exit_graph
+from specnet.export.session import open_session
 from specnet.nn.protocol import ExitNetwork
 
 WARM_UP = 5
 REPEATS = 60
 Float32 = NDArray[np.float32]
-
-
-def open_session(graph: bytes, threads: int = 1) -> ort.InferenceSession:
-    """Session on the CPU with so many threads inside an operator, and one operator at a time."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 class ExitChain:
@@ -32,12 +24,14 @@ class ExitChain:
     ----------
     network
         A trained network.
+    spectra
+        ``(n, L)`` preprocessed, to choose forms of its stages with.
     threads
         Threads of ONNX Runtime.
     """
 
-    def __init__(self, network: ExitNetwork, *, threads: int = 1) -> None:
-        self._sessions = [open_session(graph, threads) for graph in exit_graphs(network)]
+    def __init__(self, network: ExitNetwork, spectra: Float32, *, threads: int = 1) -> None:
+        self._sessions = [open_session(graph, threads) for graph in exit_graphs(network, spectra)]
         self._outputs = [[output.name for output in session.get_outputs()] for session in self._sessions]
 
     def __len__(self) -> int:
@@ -70,11 +64,12 @@ def cumulative_us(network: ExitNetwork, spectra: Float32, *, threads: int = 1) -
     network
         A trained network.
     spectra
-        ``(n, L)`` preprocessed; calls cycle through them, so that halting is as it is on real data.
+        ``(n, L)`` preprocessed; calls cycle through them, so that halting is as it is on real data. Stages have the
+        form that is faster here, see `specnet.export.fastest`.
     threads
         Threads of ONNX Runtime.
     """
-    chain = ExitChain(network, threads=threads)
+    chain = ExitChain(network, spectra, threads=threads)
     times = np.empty((WARM_UP + REPEATS, len(chain)))
     for repeat in range(len(times)):
         times[repeat] = chain.run(spectra[repeat % len(spectra)])[1]

@@ -14,7 +14,7 @@ from specnet.errors import ConfigurationError, ModelError
 from specnet.evaluation.block_latency import DENSE, ROWS, by_stage, measure_blocks
 from specnet.evaluation.steered import MAX_RUNS, run_mask, steered_network, steering_input
 from specnet.export import export_segments
-from specnet.export.latency import open_session
+from specnet.export.session import open_session
 from specnet.nn import BLOCKS
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,7 @@ from support_networks import randomise
 
 from specnet.export.blocks import dense_branch, row_branch
 from specnet.export.graph import GraphBuilder
-from specnet.export.latency import open_session
+from specnet.export.session import open_session
 from specnet.nn import BLOCKS, Block, create_block
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,7 +12,8 @@ from support_networks import random_spectra, randomise, vary_depths
 from specnet.errors import ModelError
 from specnet.export import cumulative_us, last_exit_graph, last_exit_us
 from specnet.export.exit_graphs import exit_graphs
-from specnet.export.latency import ExitChain, open_session
+from specnet.export.latency import ExitChain
+from specnet.export.session import open_session
 from specnet.nn import SpecNet, create_model, list_models
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -36,7 +37,7 @@ def test_every_exit_agrees(name: str, changes: dict[str, Any], length: int) -> N
     with torch.no_grad():
         expected = network(spectra).logits
     tolerance = 1e-4 * max(1.0, max(float(logits.abs().max()) for logits in expected))
-    chain = ExitChain(network)
+    chain = ExitChain(network, spectra[:, 0].numpy())
     assert len(chain) == network.n_exits
     for row in range(3):
         found, seconds = chain.run(spectra[row, 0].numpy())
@@ -72,9 +73,10 @@ def test_the_last_exit_alone_says_the_same(name: str, changes: dict[str, Any]) -
 def test_without_early_exits_a_network_is_faster_than_with_them() -> None:
     """Compared by what is computed: the shallow heads are not in the graph."""
     network = create_model("tiny", n_points=400, n_classes=30)
-    alone, whole = len(last_exit_graph(network)), sum(len(graph) for graph in exit_graphs(network))
+    spectra = random_spectra(2, 400)[:, 0].numpy()
+    alone, whole = len(last_exit_graph(network)), sum(len(graph) for graph in exit_graphs(network, spectra))
     assert alone < 0.8 * whole
-    assert last_exit_us(network, random_spectra(2, 400)[:, 0].numpy()) > 0
+    assert last_exit_us(network, spectra) > 0
 
 
 def test_networks_without_an_onnx_form_are_named() -> None:
@@ -82,4 +84,4 @@ def test_networks_without_an_onnx_form_are_named() -> None:
         pass
 
     with pytest.raises(ModelError, match="network Unknown has no ONNX form"):
-        exit_graphs(Unknown())  # type: ignore[arg-type]
+        exit_graphs(Unknown(), np.zeros((1, 8), np.float32))  # type: ignore[arg-type]
