@@ -136,7 +136,7 @@ class OffloadSession:
         self.mqtt.acknowledge(incoming)
 
     def _queue(self, work: Work) -> None:
-        self._metrics.requests.labels(work.model.bundle_id, work.split).inc()
+        self._metrics.requests.labels(work.model.bundle_id, work.request.split).inc()
         admission = self._submit(work)
         if admission.shed is not None:
             self._shed(admission.victim or work, admission.shed.value)
@@ -205,7 +205,7 @@ class OffloadSession:
             self._answers.release(work.key)  # what failed may succeed the next time
         else:
             self._answers.finish(work.key, result)
-        self._publish(work.topic, result, work.correlation, patience_s=CONGESTION_PATIENCE_S)
+        self._publish(work.topic, result, work.incoming.correlation, patience_s=CONGESTION_PATIENCE_S)
         self.mqtt.acknowledge(work.incoming)
 
     def give_up(self, works: list[Work]) -> None:

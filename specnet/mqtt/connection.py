@@ -16,6 +16,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from specnet.errors import SpecnetError
+from specnet.mqtt.buffered import BufferedClient
 from specnet.mqtt.messages import Incoming, Will
 from specnet.mqtt.protocol import Answer, Version
 from specnet.mqtt.settings import BrokerSettings
@@ -163,7 +164,7 @@ class Connection:
 
     def _make_client(self, client_id: str, will: Will | None, manual_ack: bool) -> paho.Client:
         five = self.version == "5"
-        client = paho.Client(
+        client = BufferedClient(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=None if five else True,

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from support_broker import Broker, Inbox, connected_session, wait_until
 
+from gateway.decoding import decode_tasks
 from gateway.engine import Engine
 from gateway.step import Answer, run_step
 from gateway.work import Task, Work
@@ -31,9 +32,18 @@ ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30.0
 
 
+def decoded(*batch: Work) -> list[Task]:
+    """Decode requests of one split; one that cannot be decoded raises its refusal."""
+    tasks, refused = decode_tasks([Task.of(work) for work in batch])
+    for _, refusal in refused:
+        raise refusal
+    return tasks
+
+
 def answers_of(engine: Engine, batch: Sequence[Work]) -> list[tuple[Task, Answer]]:
     """Take requests of one split to their answers, a segment after the other, without a scheduler."""
-    tasks, answered = [Task.of(work) for work in batch], []
+    tasks = decoded(*batch)
+    answered: list[tuple[Task, Answer]] = []
     while tasks:
         step = run_step(engine, tasks)
         answered += step.answered
