@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from gateway.check import Check
 from gateway.config import GatewaySettings
 from gateway.engine import EngineSettings, create_engine
 from gateway.models import ModelStore
@@ -13,15 +13,6 @@ from specnet.errors import SpecnetError
 from specnet.mqtt import MqttSession
 
 CONNECT_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was tried."""
-
-    what: str
-    passed: bool
-    detail: str
 
 
 def run_checks(settings: GatewaySettings) -> list[Check]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from typing import Literal, Self
 
 from specnet.errors import BrokerError
 from specnet.files import write_bytes
+from specnet.mqtt.mosquitto import mosquitto_path
 
 Kind = Literal["mosquitto", "amqtt"]
 LOOPBACK = "127.0.0.1"
@@ -41,12 +41,6 @@ set_tcp_nodelay true
 persistence false
 log_dest stderr
 """
-
-
-def mosquitto_path() -> str | None:
-    """Find mosquitto on PATH or where Debian and Homebrew put daemons; None when it is not installed."""
-    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"]
-    return shutil.which("mosquitto", path=os.pathsep.join(places))
 
 
 class Broker:
