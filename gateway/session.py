@@ -14,6 +14,7 @@ from gateway.intake import RefusedRequest, check_request, read_request, request_
 from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel
 from gateway.monitoring import Metrics
+from gateway.replay import ReplayGuard
 from specnet.errors import SpecnetError
 from specnet.mqtt import Incoming, MqttSession
 from specnet.wire import OffloadRequest, Result, Topics, encode, shared_offload_filter
@@ -59,6 +60,7 @@ class OffloadSession:
         self._find_model = find_model
         self._submit = submit
         self._answers = answers
+        self._replays = ReplayGuard(settings.replay_window, settings.replay_devices, settings.replay_quiet_s)
         self._metrics = metrics
         self._log = RateLimitedLog(_LOGGER)
         self._closed = threading.Event()
@@ -124,7 +126,9 @@ class OffloadSession:
         known = self._answers.claim(key)
         if known is Claim.NEW:
             try:
-                self._queue(check_request(request, incoming, self._find_model))
+                work = check_request(request, incoming, self._find_model)
+                self._replays.refuse_old(request, key)
+                self._queue(work)
             except BaseException:
                 self._answers.release(key)
                 raise

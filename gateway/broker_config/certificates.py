@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from specnet.errors import ConfigurationError
@@ -133,7 +134,7 @@ def read_certificate(path: Path) -> x509.Certificate:
         raise ConfigurationError(f"{path} is no certificate in PEM: {error}") from error
 
 
-def read_key(path: Path) -> object:
+def read_key(path: Path) -> PrivateKeyTypes:
     """Read an unencrypted private key in PEM; `ConfigurationError` when it is none."""
     document = read_bounded(path, MAX_PEM_BYTES, "key", ConfigurationError)
     try:

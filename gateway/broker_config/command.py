@@ -27,8 +27,10 @@ from gateway.broker_config.plan import (
 )
 from gateway.check import Check
 from specnet.errors import ConfigurationError
+from specnet.files import read_bounded
 from specnet.mqtt.mosquitto import mosquitto_path, mosquitto_version
 from specnet.ranges import check_range
+from specnet.status_line import StatusLine
 
 HELP = "Write a checked configuration for mosquitto: who may talk, about what, and how much may wait."
 EXAMPLE = (
@@ -36,16 +38,16 @@ EXAMPLE = (
     "--device lab/node-1 --gateway gateway-1 --operator anna"
 )
 DAYS = 825
+MAX_NAMES_BYTES = 16 << 20
 PLUGIN_FOLDERS = (
     "/usr/lib",
-    "/usr/lib/mosquitto",
     "/usr/lib64",
     "/usr/local/lib",
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu/mosquitto",
+    "/usr/lib/aarch64-linux-gnu/mosquitto",
     "/opt/homebrew/lib",
 )
-"""Where mosquitto's plugins are: its container image has them in the first."""
+"""Where mosquitto's plugins are: its container image has them in the first, Debian in those of the architecture."""
 _KEPT_OPTIONS = {
     "expect_devices": "expected_devices",
     "window": "window",
@@ -69,6 +71,7 @@ def add_broker_config(commands: Any) -> None:
     who = parser.add_argument_group("who talks (each may be given several times; added to those of earlier runs)")
     many: dict[str, Any] = {"action": "append", "default": []}
     who.add_argument("--device", metavar="SITE/NAME", help="a device", **many)
+    who.add_argument("--devices", type=Path, metavar="FILE", help="a text file with one SITE/NAME in each line")
     who.add_argument("--gateway", metavar="NAME", help="a gateway process, for all sites", **many)
     who.add_argument("--operator", metavar="NAME", help="who commands devices and gives out models", **many)
     who.add_argument("--site", metavar="NAME", help="a site that has no devices yet", **many)
@@ -113,6 +116,8 @@ def add_broker_config(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write and check; 1 when a check failed."""
     check_range("--days", options.days, 0.01, MAX_DAYS)
+    if options.devices is not None:
+        options.device = [*options.device, *_read_names(options.devices)]
     program = mosquitto_path()
     plan = _plan(options, program)
     given = ordered([*options.device, *options.gateway, *options.operator])
@@ -124,7 +129,8 @@ def run(options: argparse.Namespace) -> int:
         removed=options.remove,
         force=options.force,
     )
-    written = folder.write()
+    with StatusLine() as status:
+        written = folder.write(status.show)
     checks = [] if options.no_check else check_folder(program, options.out, plan)
     notes = _notes(options, plan, program, bool(checks))
     if options.json:
@@ -132,6 +138,11 @@ def run(options: argparse.Namespace) -> int:
     else:
         _print_text(options.out, written, checks, notes)
     return 0 if all(check.passed for check in checks) else 1
+
+
+def _read_names(path: Path) -> list[str]:
+    document = read_bounded(path, MAX_NAMES_BYTES, "list of devices", ConfigurationError)
+    return [name for line in document.decode(errors="replace").splitlines() if (name := line.strip())]
 
 
 def _plan(options: argparse.Namespace, program: str | None) -> BrokerPlan:

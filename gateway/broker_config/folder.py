@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -106,15 +106,22 @@ class BrokerFolder:
         self._removed = frozenset(removed)
         self._force = force
         self._written = Written()
+        self._progress: Callable[[str], None] = lambda _: None
 
-    def write(self) -> Written:
+    def write(self, progress: Callable[[str], None] = lambda _: None) -> Written:
         """Write what is missing and renew what follows from the plan.
+
+        Parameters
+        ----------
+        progress
+            Told what is being written.
 
         Raises
         ------
         ConfigurationError
             When a file was changed by somebody, an authority is damaged or lacks its key, or a file cannot be written.
         """
+        self._progress = progress
         rules = _stamped(rules_text(self._plan))
         configuration = _stamped(configuration_text(self._plan))
         try:
@@ -208,6 +215,7 @@ class BrokerFolder:
             )
 
     def _create(self, name: str, content: bytes, *, mode: int | None = None) -> None:
+        self._progress(name)
         write_bytes(self._path / name, content, mode=mode)
         self._written.created.append(name)
 

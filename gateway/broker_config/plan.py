@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from specnet.errors import ConfigurationError, WireError
+from specnet.errors import BrokerError, ConfigurationError, WireError
 from specnet.files import read_bounded
 from specnet.mqtt.messages import check_topic
 from specnet.ranges import check_range
@@ -201,7 +201,10 @@ def ordered(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check_results_topic(topic: str) -> None:
-    check_topic(topic)
+    try:
+        check_topic(topic)
+    except BrokerError as error:
+        raise ConfigurationError(f"results_topic: {error}") from error
     # a line of the rules ends with its line, and a reserved topic would give gateways more than results
     if not topic.isprintable() or topic.startswith(("specnet/v1/", "$")) or topic != topic.strip():
         raise ConfigurationError(f"results_topic is a plain topic outside of specnet/v1/, got {topic!r}")

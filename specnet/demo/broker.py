@@ -183,10 +183,13 @@ class Broker:
     def _wait_until_ready(self) -> bool:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self.running:
-            if _answers(self.host, self.port):
+            if self._is_ready():
                 return self.running
             time.sleep(0.02)
         return False
+
+    def _is_ready(self) -> bool:
+        return _answers(self.host, self.port)
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None
