@@ -17,7 +17,7 @@ class LastWords(logging.Handler):
 
     def __init__(self, logger: logging.Logger | None = None) -> None:
         super().__init__(logging.WARNING)
-        self.logger = logging.Logger(f"{__name__}.session", logging.INFO)
+        self.logger = logging.Logger(__name__ if logger is None else logger.name, logging.INFO)
         self.logger.parent = logger
         self.logger.addHandler(self)
         self.said = threading.Event()

@@ -17,7 +17,8 @@ A request at least `window` spectra behind is refused, and its device is told so
 stranger's recording ends there.
 
 The window has to be wider than an outbox in spectra, of which only a share are requests: by default a hundred thousand,
-which is an outbox of ten thousand requests where every tenth spectrum is sent.
+which is an outbox of ten thousand requests where every tenth spectrum is sent. An audit sample has no turn while
+requests wait and may become older than that; then there is one comparison less.
 
 A device that counts anew
 -------------------------

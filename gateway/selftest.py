@@ -63,6 +63,8 @@ def _check_broker(settings: GatewaySettings) -> Check:
     try:
         if up.wait(CONNECT_TIMEOUT_S):
             return Check(what, True, f"MQTT {session.protocol}")
-        return Check(what, False, words.text or f"no connection within {CONNECT_TIMEOUT_S:g} s")
+        return Check(
+            what, False, words.text.removeprefix(f"{what}: ") or f"no connection within {CONNECT_TIMEOUT_S:g} s"
+        )
     finally:
         session.stop()

@@ -74,10 +74,7 @@ class Authority:
     def _issue(
         self, name: str, days: float, usage: x509.ObjectIdentifier, more: Sequence[x509.ExtensionType]
     ) -> Issued:
-        if len(name) > MAX_COMMON_NAME:
-            raise ConfigurationError(
-                f"{name!r} has {len(name)} characters, a certificate's common name has at most {MAX_COMMON_NAME}"
-            )
+        check_common_name(name)
         key = ec.generate_private_key(ec.SECP256R1())
         now = _now()
         # a certificate that outlives its authority would end before its date
@@ -92,6 +89,14 @@ class Authority:
         for extension in more:
             builder = builder.add_extension(extension, critical=False)
         return Issued(_pem(builder.sign(self._key, hashes.SHA256())), _private_pem(key), expires)
+
+
+def check_common_name(name: str) -> None:
+    """Refuse a name that is too long for a certificate with `ConfigurationError`."""
+    if len(name) > MAX_COMMON_NAME:
+        raise ConfigurationError(
+            f"{name!r} has {len(name)} characters, a certificate's common name has at most {MAX_COMMON_NAME}"
+        )
 
 
 def new_authority() -> Issued:

@@ -241,7 +241,10 @@ def _notes(options: argparse.Namespace, plan: BrokerPlan, program: str | None, c
         key = options.out / AUTHORITY_KEY_FILE
         notes.append(f"whoever has {key} can be anybody: keep it off the broker; it is needed to add clients only")
     if plan.proof != "nothing":
-        notes.append("carry each folder below clients/ to its client, and delete its secrets here")
+        notes.append(
+            "carry each folder below clients/ to its client, and delete its key or password here "
+            "(by client.pem a later run knows that there is a certificate)"
+        )
         notes.append(f"mosquitto's user must own {plan.folder}; after a change: kill -HUP its process")
     notes.append(f"start: mosquitto -c {plan.folder}/{CONFIGURATION_FILE}")
     return notes

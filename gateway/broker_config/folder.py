@@ -16,6 +16,7 @@ import datetime
 import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -128,11 +129,11 @@ class BrokerFolder:
             # before anything is written, or half of it would be
             self._refuse_changed(RULES_FILE, rules)
             self._refuse_changed(CONFIGURATION_FILE, configuration)
-            authority = self._authority() if self._plan.encrypted else None
-            if authority is not None:
-                self._server(authority)
-            if self._plan.proof == "certificates" and authority is not None:
-                self._client_certificates(authority)
+            if self._plan.encrypted:
+                self._ensure_authority()
+                self._server()
+            if self._plan.proof == "certificates":
+                self._client_certificates()
             if self._plan.proof == "passwords":
                 self._passwords()
             self._put(RULES_FILE, rules, mode=SECRET)
@@ -144,19 +145,18 @@ class BrokerFolder:
             ) from error
         return self._written
 
-    def _authority(self) -> Authority:
-        certificate, key = self._path / AUTHORITY_FILE, self._path / AUTHORITY_KEY_FILE
-        if not certificate.exists() and not key.exists():
-            issued = new_authority()
-            self._create(AUTHORITY_KEY_FILE, issued.key, mode=SECRET)
-            self._create(AUTHORITY_FILE, issued.certificate)
-        else:
-            self._written.kept.append(AUTHORITY_FILE)
-        authority = read_authority(certificate, key)
-        self._written.expires[AUTHORITY_FILE] = authority.certificate.not_valid_after_utc
-        return authority
+    def _ensure_authority(self) -> None:
+        if (self._path / AUTHORITY_FILE).exists() or (self._path / AUTHORITY_KEY_FILE).exists():
+            self._keep(AUTHORITY_FILE)
+            return
+        self._pair(AUTHORITY_FILE, AUTHORITY_KEY_FILE, new_authority())
 
-    def _server(self, authority: Authority) -> None:
+    @cached_property
+    def _authority(self) -> Authority:
+        """The authority with its key, which need not be here while there is nothing to sign."""
+        return read_authority(self._path / AUTHORITY_FILE, self._path / AUTHORITY_KEY_FILE)
+
+    def _server(self) -> None:
         names = list(dict.fromkeys([*self._plan.server_names, *ALWAYS_NAMES]))
         path = self._path / SERVER_CERTIFICATE_FILE
         if path.exists() and (self._path / SERVER_KEY_FILE).exists() and not self._force:
@@ -167,9 +167,9 @@ class BrokerFolder:
                 )
             self._keep(SERVER_CERTIFICATE_FILE)
             return
-        self._pair(SERVER_CERTIFICATE_FILE, SERVER_KEY_FILE, authority.issue_server(names, self._days))
+        self._pair(SERVER_CERTIFICATE_FILE, SERVER_KEY_FILE, self._authority.issue_server(names, self._days))
 
-    def _client_certificates(self, authority: Authority) -> None:
+    def _client_certificates(self) -> None:
         root = (self._path / AUTHORITY_FILE).read_bytes()
         for user in self._plan.users:
             folder = client_folder(self._plan, user)
@@ -178,7 +178,7 @@ class BrokerFolder:
             if (self._path / certificate).exists() and user not in self._anew:
                 self._keep(certificate)
                 continue
-            self._pair(certificate, key, authority.issue_client(user, self._days))
+            self._pair(certificate, key, self._authority.issue_client(user, self._days))
             self._put(f"{folder}/{Path(AUTHORITY_FILE).name}", root)
 
     def _passwords(self) -> None:

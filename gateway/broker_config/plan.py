@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.broker_config.certificates import check_common_name
 from specnet.errors import BrokerError, ConfigurationError, WireError
 from specnet.files import read_bounded
 from specnet.mqtt.messages import check_topic
@@ -114,13 +115,18 @@ class BrokerPlan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ConfigurationError(f"{sorted(twice)[0]!r} is named twice: each client has a user name of its own")
         for name in self.server_names:
             check_server_name(name)
-        if self.proof == "certificates" and not self.encrypted:
-            raise ConfigurationError("clients can prove who they are by certificates over TLS only")
+        if self.proof == "certificates":
+            if not self.encrypted:
+                raise ConfigurationError("clients can prove who they are by certificates over TLS only")
+            for name in users:
+                check_common_name(name)
+        if self.host:
+            check_server_name(self.host)
         if self.proof == "nothing" and self.host != LOOPBACK:
             raise ConfigurationError(f"without proof of identity the broker listens on {LOOPBACK} only")
         for what, path in (("folder", self.folder), ("state", self.state), ("plugins", self.plugins)):
-            if not path.isprintable():
-                raise ConfigurationError(f"{what} is a path in one line of printable characters, got {path!r}")
+            if not path.isprintable() or (path and not path.startswith("/")):
+                raise ConfigurationError(f"{what} is a whole path, from / on, of printable characters, got {path!r}")
         if self.results_topic:
             _check_results_topic(self.results_topic)
         check_range("port", self.port, 1, 65_535)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from support_broker import wait_until
 from support_bundle import DeviceSide, make_bundle, spectra
 from support_gateway import DeviceEnd, GatewayProcess, run_cli
-from support_secured import SecuredBroker, as_environment
+from support_secured import SecuredBroker, as_environment, write_config
 
 from gateway.broker_config.certificates import new_authority, read_authority
 
@@ -77,6 +79,24 @@ def test_a_device_with_the_certificate_of_another_cannot_ask_or_listen_in_its_na
         assert gateway.metric("requests_total") == 1
         assert impostor.results == []
         assert not device.results_of(device_side.request(measured[0], 100))
+
+
+def test_a_client_that_is_added_or_removed_counts_after_a_signal(
+    secured: SecuredBroker, gateway: GatewayProcess, store: Path
+) -> None:
+    write_config(secured.files, "--device", "lab/probe-9", "--no-check")
+    os.kill(secured.pid, signal.SIGHUP)
+    side = DeviceSide(store / "hand" / "1" / "model.specnet", device="probe-9")
+    with DeviceEnd(secured, device="probe-9", **secured.client("devices/lab/probe-9")) as device:
+        assert device.ask(side.request(spectra(1)[0], 1))[0].error == ""
+        write_config(secured.files, "--remove", "lab/probe-9", "--no-check")
+        os.kill(secured.pid, signal.SIGHUP)
+
+        def is_shut_out() -> bool:
+            device.send(side.request(spectra(1)[0], 2))
+            return device.session.flush(10) and device.session.counters["refused"] > 0
+
+        wait_until(is_shut_out, "the rules are read again")
 
 
 def test_selftest_passes_with_the_files_that_were_written(secured: SecuredBroker, store: Path) -> None:

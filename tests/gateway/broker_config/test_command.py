@@ -103,6 +103,17 @@ def test_a_key_that_was_carried_to_its_device_is_not_made_again(tmp_path: Path) 
     assert key.with_suffix(".pem").read_bytes() != certificate
 
 
+def test_without_the_authoritys_key_everything_works_but_signing(tmp_path: Path) -> None:
+    require("mosquitto")
+    write_config(tmp_path, *TLS, *LAB, "--device", "lab/node-2")
+    (tmp_path / "tls/ca.key").rename(tmp_path.parent / "in-the-safe.key")
+    said = write_config(tmp_path, *TLS[:-1], "--remove", "lab/node-2")
+    assert said["checked"] is False
+    assert any("ca.key is not here to make certificates for a trial" in note for note in said["notes"])
+    assert "cannot read key" in complaint(tmp_path, *TLS, "--device", "lab/node-3")
+    assert b"node-3" not in (tmp_path / "acl").read_bytes()
+
+
 def test_who_is_removed_is_in_no_rule_and_has_no_password(tmp_path: Path) -> None:
     write_config(tmp_path, *PLAIN, *LAB, "--device", "lab/node-2")
     assert set(read_hashes(tmp_path / "passwords")) == {"lab/node-1", "lab/node-2", "gateway-1", "anna"}
