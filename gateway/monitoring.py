@@ -33,7 +33,7 @@ class Metrics:
         self.duplicates = counter("duplicates_total", "Requests that were known or under way already")
         self.shed = counter("shed_total", "Requests given up for lack of room; devices send them again", "reason")
         self.bad_bundles = counter("bad_bundles_total", "Files of the model store that failed a check")
-        self.batch_size = histogram("batch_size", "Requests in a batch", _BATCH_BUCKETS)
+        self.batch_size = histogram("batch_size", "Requests in one segment call", _BATCH_BUCKETS, "segment")
         self.queue_seconds = histogram("queue_seconds", "Time from arrival to computation", _SECONDS_BUCKETS)
         self.segment_seconds = histogram("segment_seconds", "Time of one segment call", _SECONDS_BUCKETS, "segment")
         self._queue_depth = Gauge(f"{_PREFIX}_queue_depth", "Requests that wait", registry=self.registry)

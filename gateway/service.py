@@ -11,7 +11,6 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 from gateway.answers import Answers
-from gateway.batching import RequestQueue
 from gateway.config import GatewaySettings
 from gateway.endpoint import MonitoringEndpoint
 from gateway.engine import EngineSettings, create_engine
@@ -19,6 +18,7 @@ from gateway.logs import fields
 from gateway.models import ModelStore
 from gateway.monitoring import Metrics
 from gateway.own_certificates import soon_over
+from gateway.scheduling import Scheduler
 from gateway.session import OffloadSession
 from gateway.worker import BatchWorker
 
@@ -46,12 +46,12 @@ class GatewayService:
         self.metrics = Metrics()
         engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
         self.store = ModelStore(settings.store, engine, max_batch=settings.max_batch)
-        self.queue = RequestQueue(settings.max_queue)
+        self.scheduler = Scheduler(settings.max_queue)
         answers = Answers(settings.answers, settings.answer_age_s)
         self.session = OffloadSession(
             settings,
             find_model=self.store.get,
-            submit=self.queue.put,
+            submit=self.scheduler.put,
             answers=answers,
             metrics=self.metrics,
             # unique, because a second client of the same name would throw the first one out
@@ -59,7 +59,7 @@ class GatewayService:
         )
         self.worker = BatchWorker(
             engine,
-            self.queue,
+            self.scheduler,
             self.metrics,
             self.session.reply,
             gateway=settings.name,
@@ -67,7 +67,7 @@ class GatewayService:
             linger_s=settings.max_wait_ms / 1e3,
         )
         self.metrics.watch(
-            queue_depth=self.queue.__len__,
+            queue_depth=self.scheduler.__len__,
             connected=lambda: self.session.mqtt.connected,
             bundles=lambda: len(self.store.models),
             session=self.session.mqtt.counters,
@@ -154,10 +154,10 @@ class GatewayService:
         """Take nothing more, finish what waits within `drain_s`, publish it, disconnect."""
         deadline = time.monotonic() + self.settings.drain_s
         self.session.close_intake()
-        self.queue.close()
-        waiting = len(self.queue)
+        self.scheduler.close()
+        waiting = len(self.scheduler)
         if not self.worker.join(max(0.0, deadline - time.monotonic())):
-            self.session.give_up(self.queue.discard())
+            self.session.give_up(self.scheduler.discard())
             self.worker.join(JOIN_TIMEOUT_S)  # the batch that is being computed
         self.session.stop(STOP_TIMEOUT_S)
         self._open.close()

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 
 from gateway.answers import Answers, Claim
-from gateway.batching import Admission, Work
 from gateway.config import GatewaySettings
 from gateway.intake import RefusedRequest, check_request, read_request, request_key
 from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel
 from gateway.monitoring import Metrics
 from gateway.replay import ReplayGuard
+from gateway.scheduling import Admission
+from gateway.work import Work
 from specnet.errors import SpecnetError
 from specnet.mqtt import Incoming, MqttSession
 from specnet.wire import OffloadRequest, Result, Topics, encode, shared_offload_filter
@@ -141,10 +142,8 @@ class OffloadSession:
     def _queue(self, work: Work) -> None:
         self._metrics.requests.labels(work.model.bundle_id, work.split).inc()
         admission = self._submit(work)
-        if admission.victim is not None:
-            self._shed(admission.victim, "audit")
-        if admission.refusal is not None:
-            self._shed(work, admission.refusal.value)
+        if admission.shed is not None:
+            self._shed(admission.victim or work, admission.shed.value)
 
     def _shed(self, work: Work, reason: str) -> None:
         self._answers.release(work.key)
