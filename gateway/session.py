@@ -13,6 +13,7 @@ from gateway.intake import RefusedRequest, check_request, read_request, request_
 from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel
 from gateway.monitoring import Metrics
+from gateway.replay import ReplayGuard
 from gateway.scheduling import Admission
 from gateway.work import Work
 from specnet.errors import SpecnetError
@@ -60,6 +61,7 @@ class OffloadSession:
         self._find_model = find_model
         self._submit = submit
         self._answers = answers
+        self._replays = ReplayGuard(settings.replay_window, settings.replay_devices, settings.replay_quiet_s)
         self._metrics = metrics
         self._log = RateLimitedLog(_LOGGER)
         self._closed = threading.Event()
@@ -125,7 +127,9 @@ class OffloadSession:
         known = self._answers.claim(key)
         if known is Claim.NEW:
             try:
-                self._queue(check_request(request, incoming, self._find_model))
+                work = check_request(request, incoming, self._find_model)
+                self._replays.refuse_old(request, key)
+                self._queue(work)
             except BaseException:
                 self._answers.release(key)
                 raise

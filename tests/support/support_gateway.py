@@ -204,11 +204,11 @@ def _sum(page: str, name: str, labels: dict[str, str]) -> float:
 class DeviceEnd:
     """Sends requests as a device does, again and again until the result is there; a context manager."""
 
-    def __init__(self, broker: Broker, *, site: str = "lab", device: str = "probe-1") -> None:
+    def __init__(self, broker: Broker, *, site: str = "lab", device: str = "probe-1", **settings: object) -> None:
         self.topics = Topics(site, device)
         self.inbox = Inbox()
         self.session: MqttSession = connected_session(
-            broker, f"device-{device}-{time.monotonic_ns()}", self.topics.result, on_message=self.inbox
+            broker, f"device-{device}-{time.monotonic_ns()}", self.topics.result, on_message=self.inbox, **settings
         )
 
     def __enter__(self) -> Self:
