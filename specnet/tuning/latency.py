@@ -186,10 +186,11 @@ def _even_places(rng: np.random.Generator, m: int) -> Floats:
 
 
 def _failed_attempts(loss: float, places: Floats) -> Floats:
-    """Attempts before the one that gets through, where each is lost with probability `loss`: geometric quantiles."""
+    """Count the attempts before the one that gets through, each lost with probability `loss`: geometric quantiles."""
     if loss == 0:
         return np.zeros(len(places))
-    return np.minimum(np.floor(np.log1p(-places) / np.log(loss)), MOST_TRIES - 1)
+    failed: Floats = np.minimum(np.floor(np.log1p(-places) / np.log(loss)), MOST_TRIES - 1)
+    return failed
 
 
 @dataclass(frozen=True)
