@@ -34,6 +34,7 @@ _OPTIONS = {
     "device": "device",
     "engine": "engine",
     "threads": "threads",
+    "precision": "precision",
     "group": "group",
     "site": "site",
     "name": "name",
@@ -75,7 +76,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _models_list(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    store = ModelStore(settings.store, create_engine(_engine_settings(settings)))
+    store = ModelStore(settings.store, create_engine(EngineSettings.of(settings)))
     bad = store.rescan().bad
     models: list[dict[str, Any]] = [
         {
@@ -99,7 +100,7 @@ def _models_list(options: argparse.Namespace) -> int:
 
 def _models_add(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    path = add_bundle(settings.store, options.file, create_engine(_engine_settings(settings)))
+    path = add_bundle(settings.store, options.file, create_engine(EngineSettings.of(settings)))
     if options.json:
         _print_json({"path": str(path)})
     else:
@@ -155,10 +156,6 @@ def _shares(text: str) -> list[float]:
 
 def _plain(check: Check) -> dict[str, Any]:
     return {"what": check.what, "passed": check.passed, "detail": check.detail}
-
-
-def _engine_settings(settings: GatewaySettings) -> EngineSettings:
-    return EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads)
 
 
 def _settings(options: argparse.Namespace) -> GatewaySettings:
@@ -271,6 +268,9 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", choices=("cpu", "cuda"), help="where segments run")
     command.add_argument("--engine", choices=("auto", "onnxruntime", "torch"), help="what runs them")
     command.add_argument("--threads", type=int, help="threads of one segment call on a CPU")
+    command.add_argument(
+        "--precision", choices=("float32", "auto"), help="auto: half precision in torch where the self-test allows it"
+    )
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Serve the devices of this site only; ``+`` serves all.
     device, engine, threads
         ``cpu`` or ``cuda``; ``auto`` is ONNX Runtime on a CPU and torch on a GPU; threads of one segment call.
+    precision
+        ``auto`` computes in half precision (torch) what passes its self-test so; ``float32`` nothing.
     max_batch, max_wait_ms
         Most requests of a batch, and how long to wait for it to fill up (0: take what is there).
     max_queue
@@ -74,6 +76,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     device: Literal["cpu", "cuda"] = "cpu"
     engine: Literal["auto", "onnxruntime", "torch"] = "auto"
     threads: int = 1
+    precision: Literal["float32", "auto"] = "float32"
     max_batch: int = 64
     max_wait_ms: float = 0.0
     max_queue: int = 1024

@@ -68,7 +68,7 @@ def measure_gateway(
     """
     check_text("name", settings.name)
     progress("loading")
-    engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
+    engine = create_engine(EngineSettings.of(settings))
     model = _find(ModelStore(settings.store, engine, max_batch=settings.max_batch), wanted)
     bundle = read_bundle(model.path)
     singles = _segments(engine, bundle, 1, rest_s, progress)

@@ -31,7 +31,7 @@ def run_checks(settings: GatewaySettings) -> list[Check]:
 
 def _check_models(settings: GatewaySettings) -> Iterator[Check]:
     try:
-        engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
+        engine = create_engine(EngineSettings.of(settings))
     except SpecnetError as error:
         yield Check("engine", False, str(error))
         return

@@ -43,7 +43,7 @@ class GatewayService:
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
+        engine = create_engine(EngineSettings.of(settings))
         self.store = ModelStore(settings.store, engine, max_batch=settings.max_batch)
         self.scheduler = Scheduler(settings.max_queue)
         answers = Answers(settings.answers, settings.answer_age_s)

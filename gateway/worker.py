@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gateway.engine import Engine
+from gateway.engines.memory import BatchLimits
 from gateway.logs import RateLimitedLog, fields
 from gateway.monitoring import Metrics
-from gateway.scheduling import Scheduler
+from gateway.scheduling import Group, Scheduler
 from gateway.step import Answer, run_step
 from gateway.work import Task, Work
+from specnet.errors import EngineMemoryError
 from specnet.wire import Result
 from specnet.wire.messages import MAX_TEXT
 
@@ -23,7 +25,8 @@ class BatchWorker:
     """Computes until the scheduler is closed and empty.
 
     A batch that fails is tried again in halves, so that a batch that is too large for the memory gets smaller, and one
-    bad request does not take the others along; a request that fails alone is answered with the error.
+    bad request does not take the others along; a request that fails alone is answered with the error. What was too
+    large for the memory is not tried again for a while.
 
     Parameters
     ----------
@@ -57,6 +60,7 @@ class BatchWorker:
         self._gateway = gateway
         self._max_batch = max_batch
         self._linger_s = linger_s
+        self._limits = BatchLimits()
         self._log = RateLimitedLog(_LOGGER)
         self._thread = threading.Thread(target=self._work, name="batch-worker", daemon=True)
 
@@ -77,12 +81,13 @@ class BatchWorker:
     def _work(self) -> None:
         while batch := self._scheduler.take(self._max_batch, self._linger_s):
             try:
-                self._run(batch)
+                for part in self._limits.split(_group_of(batch), batch):
+                    self._run(part)
             except Exception:  # the thread outlives whatever is wrong with one batch
                 self._metrics.errors.labels("internal").inc()
                 _LOGGER.exception("a batch was lost", extra=fields(requests=len(batch)))
 
-    def _run(self, batch: list[Task]) -> None:
+    def _run(self, batch: Sequence[Task]) -> None:
         """Run a segment; what stays goes back to the scheduler before any answer is handed on."""
         began, segment = time.monotonic(), batch[0].segment
         self._metrics.batch_size.labels(segment).observe(len(batch))
@@ -100,7 +105,9 @@ class BatchWorker:
             self._metrics.results.labels(task.work.model.bundle_id, answer.exit_index).inc()
             self._deliver(task.work, self._result(task, answer))
 
-    def _try_again(self, batch: list[Task], error: Exception) -> None:
+    def _try_again(self, batch: Sequence[Task], error: Exception) -> None:
+        if isinstance(error, EngineMemoryError):
+            self._limits.failed(_group_of(batch), len(batch))
         if len(batch) == 1:
             self._fail(batch[0], error)
             return
@@ -142,3 +149,7 @@ class BatchWorker:
         except Exception:
             self._metrics.errors.labels("internal").inc()
             _LOGGER.exception("a result could not be handed on", extra=fields(request=work.request_id))
+
+
+def _group_of(batch: Sequence[Task]) -> Group:
+    return batch[0].work.model.bundle_id, batch[0].segment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from support_bundle import DeviceSide, make_bundle, spectra
 from support_gateway import DeviceEnd, GatewayProcess, answers_of
 from support_network_bundle import make_network_bundle, network_spectra
 
-from gateway.engine import Engine, EngineSettings, OnnxEngine, TorchEngine, check_bundle, create_engine
+from gateway.engine import Engine, EngineSettings, OnnxEngine, check_bundle, create_engine
+from gateway.engines.torch_engine import TorchEngine
 from gateway.intake import check_request
 from gateway.models import prepare
 from specnet.bundle import Bundle, read_bundle
@@ -142,6 +144,7 @@ def test_a_missing_torch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ImportError(name)
         return real(name, *rest, **more)
 
+    monkeypatch.delitem(sys.modules, "gateway.engines.torch_engine", raising=False)
     monkeypatch.setattr(builtins, "__import__", without_torch)
     with pytest.raises(ConfigurationError, match="not installed"):
-        TorchEngine("cpu")
+        create_engine(EngineSettings(engine="torch"))
