@@ -81,11 +81,17 @@ class BatchWorker:
     def _work(self) -> None:
         while batch := self._scheduler.take(self._max_batch, self._linger_s):
             try:
-                for part in self._limits.split(_group_of(batch), batch):
-                    self._run(part)
+                self._run_within_limits(batch)
             except Exception:  # the thread outlives whatever is wrong with one batch
                 self._metrics.errors.labels("internal").inc()
                 _LOGGER.exception("a batch was lost", extra=fields(requests=len(batch)))
+
+    def _run_within_limits(self, batch: Sequence[Task]) -> None:
+        group = _group_of(batch)
+        while batch:
+            size = self._limits.allowed(group, len(batch))
+            self._run(batch[:size])
+            batch = batch[size:]
 
     def _run(self, batch: Sequence[Task]) -> None:
         """Run a segment; what stays goes back to the scheduler before any answer is handed on."""
@@ -113,8 +119,8 @@ class BatchWorker:
             return
         self._log.warning("a batch failed", reason="batch", requests=len(batch), error=error)
         middle = len(batch) // 2
-        self._run(batch[:middle])
-        self._run(batch[middle:])
+        self._run_within_limits(batch[:middle])
+        self._run_within_limits(batch[middle:])
 
     def _fail(self, task: Task, error: Exception) -> None:
         self._metrics.errors.labels("compute").inc()

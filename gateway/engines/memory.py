@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import TypeVar
 
 FIRST_PAUSE_S = 60.0
 LONGEST_PAUSE_S = 3600.0
 
 _SIGNS = ("bad_alloc", "failed to allocate memory", "can't allocate memory", "out of memory")
 """How ONNX Runtime and torch say it on a CPU, where they have no type of their own for it."""
-
-T = TypeVar("T")
 
 
 def means_no_memory(error: Exception) -> bool:
@@ -57,18 +54,18 @@ class BatchLimits:
         self._clock = clock
         self._limits: dict[Hashable, _Limit] = {}
 
-    def split(self, group: Hashable, batch: Sequence[T]) -> list[Sequence[T]]:
-        """Cut a batch into parts that may be tried."""
+    def allowed(self, group: Hashable, size: int) -> int:
+        """Return how many of a batch of this size may be tried at once."""
         limit = self._limits.get(group)
         if limit is None:
-            return [batch]
+            return size
         now = self._clock()
         if now - limit.changed >= limit.pause_s:
             if limit.largest >= limit.failed_size:
                 del self._limits[group]
-                return [batch]
+                return size
             limit.largest, limit.changed = 2 * limit.largest, now
-        return [batch[start : start + limit.largest] for start in range(0, len(batch), limit.largest)]
+        return min(size, limit.largest)
 
     def failed(self, group: Hashable, size: int) -> None:
         """Note that there was no memory for a batch of this size."""
