@@ -14,10 +14,11 @@ from typing import Any
 
 import msgspec
 
+from gateway.adding import add_bundle
 from gateway.config import PREFIX, GatewaySettings
 from gateway.engine import EngineSettings, create_engine
 from gateway.logs import configure_logging
-from gateway.models import ModelStore, add_bundle
+from gateway.models import ModelStore
 from gateway.profiling import REST_S, measure_gateway
 from gateway.publish_command import add_publish
 from gateway.selftest import Check, run_checks
@@ -31,6 +32,7 @@ from specnet.status_line import StatusLine
 
 _OPTIONS = {
     "store": "store",
+    "trust": "trust_dir",
     "device": "device",
     "engine": "engine",
     "threads": "threads",
@@ -76,7 +78,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _models_list(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    store = ModelStore(settings.store, create_engine(EngineSettings.of(settings)))
+    store = ModelStore.of(settings, create_engine(EngineSettings.of(settings)))
     bad = store.rescan().bad
     models: list[dict[str, Any]] = [
         {
@@ -100,7 +102,8 @@ def _models_list(options: argparse.Namespace) -> int:
 
 def _models_add(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    path = add_bundle(settings.store, options.file, create_engine(EngineSettings.of(settings)))
+    engine = create_engine(EngineSettings.of(settings))
+    path = add_bundle(settings.store, options.file, engine, trust_dir=settings.trust_dir or None)
     if options.json:
         _print_json({"path": str(path)})
     else:
@@ -256,6 +259,7 @@ def _command(commands: Any, name: str, run: Any, text: str, example: str) -> arg
     )
     command.set_defaults(run=run)
     command.add_argument("--store", help="folder of bundles, <name>/<version>/model.specnet (default: models)")
+    command.add_argument("--trust", metavar="DIR", help="public keys, one of which must have signed each bundle")
     command.add_argument("--config", type=Path, help="TOML file; environment SPECNET_GATEWAY_* overrides it")
     return command
 

@@ -32,8 +32,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     Parameters
     ----------
-    store
-        Folder of bundles.
+    store, trust_dir
+        Folder of bundles; folder of public keys, one of which must have signed a bundle (empty: none has to).
+    max_model_bytes
+        Most memory for bundles, estimated from their files; the least recently used ones are unloaded (0: no limit).
+    model_grace_s
+        How long a bundle whose file was removed is served without a request for it.
     name
         Name in results and logs; the host's by default.
     group
@@ -70,6 +74,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     store: str = "models"
+    trust_dir: str = ""
+    max_model_bytes: int = 0
+    model_grace_s: float = 86_400.0
     name: str = msgspec.field(default_factory=lambda: platform.node() or "gateway")
     group: str = "specnet"
     site: str = "+"
@@ -99,6 +106,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ConfigurationError(str(error)) from error
         if not 1 <= len(self.name) <= MAX_TEXT:
             raise ConfigurationError(f"name has 1 to {MAX_TEXT} characters, got {len(self.name)}")
+        check_range("max_model_bytes", self.max_model_bytes, 0, 1 << 50)
+        check_range("model_grace_s", self.model_grace_s, 0, 366 * 86_400)
         check_range("threads", self.threads, 1, 1024)
         check_range("max_batch", self.max_batch, 1, 1024)
         check_range("max_wait_ms", self.max_wait_ms, 0, 10_000)

@@ -37,7 +37,7 @@ def _check_models(settings: GatewaySettings) -> Iterator[Check]:
         return
     yield Check("engine", True, engine.name)
     try:
-        store = ModelStore(settings.store, engine)
+        store = ModelStore.of(settings, engine)
         scan = store.rescan()
     except (SpecnetError, OSError) as error:
         yield Check("store", False, str(error))
