@@ -135,10 +135,11 @@ class ModelStore:
         self._lock = threading.Lock()
         self._models: dict[str, ServedModel] = {}
         self._stored: Mapping[str, StoredBundle] = {}
-        self._wanted: set[str] = set()
+        # in the order in which they were first asked for, so that each has its turn
+        self._wanted: dict[str, None] = {}
         self._used: dict[str, float] = {}
         # the scanning thread's own
-        self._loaded: dict[str, float] = {}
+        self._stays_until: dict[str, float] = {}
         self._removed: dict[str, float] = {}
         self._leaving: dict[str, Unloaded] = {}
         self._considered: set[str] = set()
@@ -202,7 +203,7 @@ class ModelStore:
             if bundle_id not in self._stored:
                 return None
             if bundle_id not in self._wanted:
-                self._wanted.add(bundle_id)
+                self._wanted[bundle_id] = None
                 self.wake.set()
         raise UnloadedModel(f"bundle {bundle_id} is being loaded")
 
@@ -239,13 +240,13 @@ class ModelStore:
         self._considered &= set(stored)
         with self._lock:
             self._stored = stored
-            self._wanted &= set(stored)
+            self._wanted = {bundle_id: None for bundle_id in self._wanted if bundle_id in stored}
             self._used = {bundle_id: used for bundle_id, used in self._used.items() if bundle_id in self._models}
 
     def _candidates(self) -> Iterator[tuple[StoredBundle, Displace]]:
         """Give what to load, with what it may displace: what requests wait for, then what is new."""
         with self._lock:
-            wanted = sorted(self._wanted)
+            wanted = list(self._wanted)
         for bundle_id in wanted:
             self._considered.add(bundle_id)
             yield self._stored[bundle_id], Displace.ANY
@@ -267,7 +268,6 @@ class ModelStore:
     def _load(self, stored: StoredBundle, displace: Displace) -> ServedModel | None:
         """Load a bundle unless it is there, or there is no room."""
         if stored.bundle_id in self._models:
-            self._now_served(None, stored.bundle_id)
             return None
         if not self._room.holds(stored.size_bytes):
             raise BundleError(
@@ -282,25 +282,24 @@ class ModelStore:
             model = replace(prepare(self._engine, bundle, stored.path, self._max_batch), signer=stored.signer)
         else:
             model = back.model
-        self._now_served(model, stored.bundle_id)
+        self._now_served(model, self._room.stay_s if displace is Displace.ANY else 0.0)
         for victim in victims:
             self._retire(victim.bundle_id, "memory")
         return None if back else model
 
-    def _now_served(self, model: ServedModel | None, bundle_id: str) -> None:
-        now = self._clock()
+    def _now_served(self, model: ServedModel, stay_s: float) -> None:
+        bundle_id, now = model.bundle_id, self._clock()
         with self._lock:
-            self._wanted.discard(bundle_id)
-            if model is not None:
-                self._models[bundle_id] = model
-                self._used[bundle_id] = now
-                self._loaded[bundle_id] = now
+            self._wanted.pop(bundle_id, None)
+            self._models[bundle_id] = model
+            self._used[bundle_id] = now
+            self._stays_until[bundle_id] = now + stay_s
 
     def _residents(self) -> list[Resident]:
         newest = self._newest()
         with self._lock:
             return [
-                Resident(key, model.memory_bytes, key in newest, self._loaded[key], self._used[key])
+                Resident(key, model.memory_bytes, key in newest, self._used[key], self._stays_until[key])
                 for key, model in self._models.items()
             ]
 
@@ -310,7 +309,7 @@ class ModelStore:
             self._catalogue.reject(stored)
         self._publish_catalogue()
         with self._lock:
-            self._wanted.discard(stored.bundle_id)
+            self._wanted.pop(stored.bundle_id, None)
 
     def _retire_removed(self) -> None:
         now = self._clock()
@@ -328,6 +327,7 @@ class ModelStore:
         with self._lock:
             self._leaving[bundle_id] = Unloaded(self._models.pop(bundle_id), reason)
         self._removed.pop(bundle_id, None)
+        del self._stays_until[bundle_id]
 
     def _unload_drained(self) -> list[Unloaded]:
         drained = [unloaded for bundle_id, unloaded in self._leaving.items() if not self._in_use(bundle_id)]

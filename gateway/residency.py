@@ -10,8 +10,8 @@ from specnet.manifest import Manifest
 
 MAX_BUNDLES = 64
 STAY_S = 60.0
-"""A bundle that was loaded stays at least so long: devices send again within seconds, so each of several that take
-turns in too little memory gets its requests answered."""
+"""A bundle that was loaded for a request stays at least so long: devices send again within seconds, so each of several
+that take turns in too little memory gets its requests answered."""
 FIXED_BYTES = 8 << 20
 FACTOR = 4
 
@@ -36,13 +36,13 @@ class Displace(Enum):
 
 @dataclass(frozen=True)
 class Resident:
-    """A bundle in memory; moments are in monotonic seconds."""
+    """A bundle in memory, when it was last asked for and until when it stays, in monotonic seconds."""
 
     bundle_id: str
     size_bytes: int
     newest: bool
-    loaded: float
     used: float
+    stays_until: float
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Room:
     max_bundles
         Number of bundles.
     stay_s
-        How long a loaded bundle stays at least.
+        How long a bundle that was loaded for a request stays at least.
     """
 
     max_bytes: int = 0
@@ -90,6 +90,6 @@ class Room:
         return gone
 
     def _may_go(self, resident: Resident, displace: Displace, now: float) -> bool:
-        if displace is Displace.NOTHING or now - resident.loaded < self.stay_s:
+        if displace is Displace.NOTHING or now < resident.stays_until:
             return False
         return displace is Displace.ANY or not resident.newest
