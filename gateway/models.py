@@ -151,15 +151,16 @@ class ModelStore:
         engine: Engine,
         *,
         max_batch: int = 1,
+        room: Room | None = None,
         in_use: Callable[[str], bool] = lambda bundle_id: False,
     ) -> Self:
-        """Open the store of a gateway's settings."""
+        """Open the store of a gateway's settings; without `room` all of it is loaded, to look at it."""
         return cls(
             settings.store,
             engine,
             max_batch=max_batch,
             trust_dir=Path(settings.trust_dir) if settings.trust_dir else None,
-            room=Room(max_bytes=settings.max_model_bytes),
+            room=room,
             grace_s=settings.model_grace_s,
             in_use=in_use,
         )
@@ -281,7 +282,7 @@ class ModelStore:
             bundle = self._catalogue.read(stored)
             model = replace(prepare(self._engine, bundle, stored.path, self._max_batch), signer=stored.signer)
         else:
-            model = back.model
+            model = replace(back.model, signer=stored.signer)
         self._now_served(model, self._room.stay_s if displace is Displace.ANY else 0.0)
         for victim in victims:
             self._retire(victim.bundle_id, "memory")
@@ -315,9 +316,11 @@ class ModelStore:
         now = self._clock()
         for model in self.models:
             bundle_id = model.bundle_id
-            if not self._catalogue.trusts(model.signer):
+            stored = self._stored.get(bundle_id)
+            # it may have been signed anew since it was loaded
+            if not self._catalogue.trusts(model.signer if stored is None else stored.signer):
                 self._retire(bundle_id, "trust")
-            elif bundle_id in self._stored:
+            elif stored is not None:
                 self._removed.pop(bundle_id, None)
             elif now - max(self._removed.setdefault(bundle_id, now), self._used[bundle_id]) >= self._grace_s:
                 self._retire(bundle_id, "removed")

@@ -18,6 +18,7 @@ from gateway.keeping import StoreKeeper
 from gateway.logs import fields
 from gateway.models import ModelStore
 from gateway.monitoring import Metrics
+from gateway.residency import Room
 from gateway.scheduling import Scheduler
 from gateway.session import OffloadSession
 from gateway.worker import BatchWorker
@@ -46,7 +47,13 @@ class GatewayService:
         self.metrics = Metrics()
         engine = create_engine(EngineSettings.of(settings))
         answers = Answers(settings.answers, settings.answer_age_s)
-        self.store = ModelStore.of(settings, engine, max_batch=settings.max_batch, in_use=answers.under_way)
+        self.store = ModelStore.of(
+            settings,
+            engine,
+            max_batch=settings.max_batch,
+            room=Room(max_bytes=settings.max_model_bytes),
+            in_use=answers.under_way,
+        )
         self.keeper = StoreKeeper(self.store, self.metrics, settings.rescan_s)
         self.scheduler = Scheduler(settings.max_queue)
         self.session = OffloadSession(

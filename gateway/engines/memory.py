@@ -13,9 +13,13 @@ _SIGNS = ("bad_alloc", "failed to allocate memory", "can't allocate memory", "ou
 """How ONNX Runtime and torch say it on a CPU, where they have no type of their own for it."""
 
 
-def means_no_memory(error: Exception) -> bool:
-    """Whether an engine has failed for want of memory."""
-    return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _SIGNS)
+def means_no_memory(error: BaseException | None) -> bool:
+    """Whether an engine has failed for want of memory, or while it handled such a failure."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in _SIGNS):
+            return True
+        error = error.__context__
+    return False
 
 
 @dataclass

@@ -334,6 +334,35 @@ def test_a_key_that_is_removed_is_trusted_no_more(store: Path, engine: OnnxEngin
     assert served(models.rescan()).bundle_id == ids[1]
 
 
+def test_a_bundle_signed_anew_stays_when_the_key_of_before_goes(store: Path, engine: OnnxEngine, trust: Path) -> None:
+    sign(path_of(store, 1), "second")
+    models = ModelStore(store, engine, trust_dir=trust)
+    models.rescan()
+    sign(path_of(store, 1))
+    models.rescan()
+    (trust / "second.pem").unlink()
+    assert models.rescan() == Scan((), ())
+    assert versions(models) == [1]
+
+
+def test_what_leaves_for_want_of_trust_can_come_back_before_its_last_request_is_done(
+    store: Path, engine: OnnxEngine, trust: Path
+) -> None:
+    under_way: set[str] = set()
+    sign(path_of(store, 1), "second")
+    models = ModelStore(store, engine, trust_dir=trust, in_use=under_way.__contains__)
+    first = served(models.rescan()).bundle_id
+    under_way.add(first)
+    (trust / "second.pem").unlink()
+    models.rescan()
+    assert models.leaving
+    sign(path_of(store, 1))
+    for _ in range(3):
+        assert models.rescan().unloaded == ()
+        assert versions(models) == [1]
+        assert not models.leaving
+
+
 def test_nobody_to_trust_is_a_mistake_of_configuration(store: Path, engine: OnnxEngine, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError, match=r"has no \*\.pem"):
