@@ -18,6 +18,7 @@ from gateway.keeping import StoreKeeper
 from gateway.logs import fields
 from gateway.models import ModelStore
 from gateway.monitoring import Metrics
+from gateway.own_certificates import soon_over
 from gateway.residency import Room
 from gateway.scheduling import Scheduler
 from gateway.session import OffloadSession
@@ -111,6 +112,8 @@ class GatewayService:
     def start(self) -> None:
         """Load the bundles, then begin to listen; an absent broker is waited for."""
         self.keeper.look()
+        for trouble in soon_over(self.settings.broker):
+            _LOGGER.warning("a certificate is over, or nearly", extra=fields(reason="certificate", detail=trouble))
         self._open.enter_context(self._endpoint)
         self.worker.start()
         self.keeper.start()

@@ -13,6 +13,7 @@ from gateway.intake import RefusedRequest, check_request, read_request, request_
 from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel, UnloadedModel
 from gateway.monitoring import Metrics
+from gateway.replay import ReplayGuard
 from gateway.scheduling import Admission
 from gateway.work import Work
 from specnet.errors import SpecnetError
@@ -60,6 +61,7 @@ class OffloadSession:
         self._find_model = find_model
         self._submit = submit
         self._answers = answers
+        self._replays = ReplayGuard(settings.replay_window, settings.replay_devices, settings.replay_quiet_s)
         self._metrics = metrics
         self._log = RateLimitedLog(_LOGGER)
         self._closed = threading.Event()
@@ -125,7 +127,9 @@ class OffloadSession:
         known = self._answers.claim(key)
         if known is Claim.NEW:
             try:
-                self._queue(check_request(request, incoming, self._find_model))
+                work = check_request(request, incoming, self._find_model)
+                self._replays.refuse_old(request, key)
+                self._queue(work)
             except UnloadedModel as unloaded:
                 # no answer at all: an error would be the device's last word, and it sends again what has none
                 self._answers.release(key)
@@ -142,7 +146,7 @@ class OffloadSession:
         self.mqtt.acknowledge(incoming)
 
     def _queue(self, work: Work) -> None:
-        self._metrics.requests.labels(work.model.bundle_id, work.split).inc()
+        self._metrics.requests.labels(work.model.bundle_id, work.request.split).inc()
         admission = self._submit(work)
         if admission.shed is not None:
             self._shed(admission.victim or work, admission.shed.value)
@@ -211,7 +215,7 @@ class OffloadSession:
             self._answers.release(work.key)  # what failed may succeed the next time
         else:
             self._answers.finish(work.key, result)
-        self._publish(work.topic, result, work.correlation, patience_s=CONGESTION_PATIENCE_S)
+        self._publish(work.topic, result, work.incoming.correlation, patience_s=CONGESTION_PATIENCE_S)
         self.mqtt.acknowledge(work.incoming)
 
     def give_up(self, works: list[Work]) -> None:

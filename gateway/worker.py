@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
+from gateway.decoding import decode_tasks
 from gateway.engine import Engine
 from gateway.engines.memory import BatchLimits
 from gateway.logs import RateLimitedLog, fields
@@ -81,20 +82,25 @@ class BatchWorker:
     def _work(self) -> None:
         while batch := self._scheduler.take(self._max_batch, self._linger_s):
             try:
-                self._run_within_limits(batch)
+                self._run(batch)
             except Exception:  # the thread outlives whatever is wrong with one batch
                 self._metrics.errors.labels("internal").inc()
                 _LOGGER.exception("a batch was lost", extra=fields(requests=len(batch)))
 
-    def _run_within_limits(self, batch: Sequence[Task]) -> None:
-        group = _group_of(batch)
+    def _run(self, batch: list[Task]) -> None:
+        """Decode what has just come, and run a segment; what stays goes back before any answer is handed on."""
+        batch, refused = decode_tasks(batch)
+        for task, refusal in refused:
+            self._fail(task, refusal.reason, str(refusal))
+        self._run_within_limits(batch)
+
+    def _run_within_limits(self, batch: list[Task]) -> None:
         while batch:
-            size = self._limits.allowed(group, len(batch))
-            self._run(batch[:size])
+            size = self._limits.allowed(_group_of(batch), len(batch))
+            self._run_segment(batch[:size])
             batch = batch[size:]
 
-    def _run(self, batch: Sequence[Task]) -> None:
-        """Run a segment; what stays goes back to the scheduler before any answer is handed on."""
+    def _run_segment(self, batch: list[Task]) -> None:
         began, segment = time.monotonic(), batch[0].segment
         self._metrics.batch_size.labels(segment).observe(len(batch))
         for task in batch:
@@ -111,22 +117,21 @@ class BatchWorker:
             self._metrics.results.labels(task.work.model.bundle_id, answer.exit_index).inc()
             self._deliver(task.work, self._result(task, answer))
 
-    def _try_again(self, batch: Sequence[Task], error: Exception) -> None:
+    def _try_again(self, batch: list[Task], error: Exception) -> None:
         if isinstance(error, EngineMemoryError):
             self._limits.failed(_group_of(batch), len(batch))
         if len(batch) == 1:
-            self._fail(batch[0], error)
+            self._fail(batch[0], "compute", f"the gateway could not compute it: {error}")
             return
         self._log.warning("a batch failed", reason="batch", requests=len(batch), error=error)
         middle = len(batch) // 2
         self._run_within_limits(batch[:middle])
         self._run_within_limits(batch[middle:])
 
-    def _fail(self, task: Task, error: Exception) -> None:
-        self._metrics.errors.labels("compute").inc()
-        self._log.warning("a request failed", reason="compute", request=task.work.request_id, error=error)
-        text = f"the gateway could not compute it: {error}"[:MAX_TEXT]
-        self._deliver(task.work, self._result(task, None, text))
+    def _fail(self, task: Task, reason: str, error: str) -> None:
+        self._metrics.errors.labels(reason).inc()
+        self._log.warning("a request failed", reason=reason, request=task.work.request_id, error=error)
+        self._deliver(task.work, self._result(task, None, error[:MAX_TEXT]))
 
     def _result(self, task: Task, answer: Answer | None, error: str = "") -> Result:
         work = task.work
@@ -157,5 +162,5 @@ class BatchWorker:
             _LOGGER.exception("a result could not be handed on", extra=fields(request=work.request_id))
 
 
-def _group_of(batch: Sequence[Task]) -> Group:
+def _group_of(batch: list[Task]) -> Group:
     return batch[0].work.model.bundle_id, batch[0].segment
