@@ -91,5 +91,10 @@ class Answers:
         with self._lock:
             self._under_way.discard(key)
 
+    def under_way(self, bundle: str) -> bool:
+        """Whether a request for this bundle is claimed and has neither a result nor been given up."""
+        with self._lock:
+            return any(key.bundle == bundle for key in self._under_way)
+
     def __len__(self) -> int:
         return len(self._results)

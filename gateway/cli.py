@@ -14,12 +14,13 @@ from typing import Any
 
 import msgspec
 
+from gateway.adding import add_bundle
 from gateway.broker_config.command import add_broker_config
 from gateway.check import Check
 from gateway.config import PREFIX, GatewaySettings
 from gateway.engine import EngineSettings, create_engine
 from gateway.logs import configure_logging
-from gateway.models import ModelStore, add_bundle
+from gateway.models import ModelStore
 from gateway.profiling import REST_S, measure_gateway
 from gateway.publish_command import add_publish
 from gateway.selftest import run_checks
@@ -33,9 +34,11 @@ from specnet.status_line import StatusLine
 
 _OPTIONS = {
     "store": "store",
+    "trust": "trust_dir",
     "device": "device",
     "engine": "engine",
     "threads": "threads",
+    "precision": "precision",
     "group": "group",
     "site": "site",
     "name": "name",
@@ -77,7 +80,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _models_list(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    store = ModelStore(settings.store, create_engine(_engine_settings(settings)))
+    store = ModelStore.of(settings, create_engine(EngineSettings.of(settings)))
     bad = store.rescan().bad
     models: list[dict[str, Any]] = [
         {
@@ -101,7 +104,8 @@ def _models_list(options: argparse.Namespace) -> int:
 
 def _models_add(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    path = add_bundle(settings.store, options.file, create_engine(_engine_settings(settings)))
+    engine = create_engine(EngineSettings.of(settings))
+    path = add_bundle(settings.store, options.file, engine, trust_dir=settings.trust_dir or None)
     if options.json:
         _print_json({"path": str(path)})
     else:
@@ -157,10 +161,6 @@ def _shares(text: str) -> list[float]:
 
 def _plain(check: Check) -> dict[str, Any]:
     return {"what": check.what, "passed": check.passed, "detail": check.detail}
-
-
-def _engine_settings(settings: GatewaySettings) -> EngineSettings:
-    return EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads)
 
 
 def _settings(options: argparse.Namespace) -> GatewaySettings:
@@ -262,6 +262,7 @@ def _command(commands: Any, name: str, run: Any, text: str, example: str) -> arg
     )
     command.set_defaults(run=run)
     command.add_argument("--store", help="folder of bundles, <name>/<version>/model.specnet (default: models)")
+    command.add_argument("--trust", metavar="DIR", help="public keys, one of which must have signed each bundle")
     command.add_argument("--config", type=Path, help="TOML file; environment SPECNET_GATEWAY_* overrides it")
     return command
 
@@ -274,6 +275,9 @@ def _add_engine(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", choices=("cpu", "cuda"), help="where segments run")
     command.add_argument("--engine", choices=("auto", "onnxruntime", "torch"), help="what runs them")
     command.add_argument("--threads", type=int, help="threads of one segment call on a CPU")
+    command.add_argument(
+        "--precision", choices=("float32", "auto"), help="auto: half precision in torch where the self-test allows it"
+    )
 
 
 if __name__ == "__main__":

@@ -32,8 +32,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     Parameters
     ----------
-    store
-        Folder of bundles.
+    store, trust_dir
+        Folder of bundles; folder of public keys, one of which must have signed a bundle (empty: none has to).
+    max_model_bytes
+        Most memory for bundles, estimated from their files; the least recently used ones are unloaded (0: no limit).
+    model_grace_s
+        How long a bundle whose file was removed is served without a request for it.
     name
         Name in results and logs; the host's by default.
     group
@@ -42,6 +46,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Serve the devices of this site only; ``+`` serves all.
     device, engine, threads
         ``cpu`` or ``cuda``; ``auto`` is ONNX Runtime on a CPU and torch on a GPU; threads of one segment call.
+    precision
+        ``auto`` computes in half precision (torch) what passes its self-test so; ``float32`` nothing.
     max_batch, max_wait_ms
         Most requests of a batch, and how long to wait for it to fill up (0: take what is there).
     max_queue
@@ -71,12 +77,16 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """
 
     store: str = "models"
+    trust_dir: str = ""
+    max_model_bytes: int = 0
+    model_grace_s: float = 86_400.0
     name: str = msgspec.field(default_factory=lambda: platform.node() or "gateway")
     group: str = "specnet"
     site: str = "+"
     device: Literal["cpu", "cuda"] = "cpu"
     engine: Literal["auto", "onnxruntime", "torch"] = "auto"
     threads: int = 1
+    precision: Literal["float32", "auto"] = "float32"
     max_batch: int = 64
     max_wait_ms: float = 0.0
     max_queue: int = 1024
@@ -102,6 +112,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ConfigurationError(str(error)) from error
         if not 1 <= len(self.name) <= MAX_TEXT:
             raise ConfigurationError(f"name has 1 to {MAX_TEXT} characters, got {len(self.name)}")
+        check_range("max_model_bytes", self.max_model_bytes, 0, 1 << 50)
+        check_range("model_grace_s", self.model_grace_s, 0, 366 * 86_400)
         check_range("threads", self.threads, 1, 1024)
         check_range("max_batch", self.max_batch, 1, 1024)
         check_range("max_wait_ms", self.max_wait_ms, 0, 10_000)

@@ -33,6 +33,11 @@ class Metrics:
         self.duplicates = counter("duplicates_total", "Requests that were known or under way already")
         self.shed = counter("shed_total", "Requests given up for lack of room; devices send them again", "reason")
         self.bad_bundles = counter("bad_bundles_total", "Files of the model store that failed a check")
+        self.models_loaded = counter("models_loaded_total", "Bundles loaded, by the precision chosen", "precision")
+        self.models_unloaded = counter("models_unloaded_total", "Bundles unloaded, by the reason", "reason")
+        self.model_bytes = Gauge(
+            f"{_PREFIX}_model_bytes", "Estimated memory of the bundles in service", registry=self.registry
+        )
         self.batch_size = histogram("batch_size", "Requests in one segment call", _BATCH_BUCKETS, "segment")
         self.queue_seconds = histogram("queue_seconds", "Time from arrival to computation", _SECONDS_BUCKETS)
         self.segment_seconds = histogram("segment_seconds", "Time of one segment call", _SECONDS_BUCKETS, "segment")

@@ -68,8 +68,8 @@ def measure_gateway(
     """
     check_text("name", settings.name)
     progress("loading")
-    engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
-    model = _find(ModelStore(settings.store, engine, max_batch=settings.max_batch), wanted)
+    engine = create_engine(EngineSettings.of(settings))
+    model = _find(ModelStore.of(settings, engine, max_batch=settings.max_batch), wanted)
     bundle = read_bundle(model.path)
     singles = _segments(engine, bundle, 1, rest_s, progress)
     sizes = [size for size in BATCHES if size <= settings.max_batch]

@@ -26,13 +26,13 @@ def run_checks(settings: GatewaySettings) -> list[Check]:
 
 def _check_models(settings: GatewaySettings) -> Iterator[Check]:
     try:
-        engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
+        engine = create_engine(EngineSettings.of(settings))
     except SpecnetError as error:
         yield Check("engine", False, str(error))
         return
     yield Check("engine", True, engine.name)
     try:
-        store = ModelStore(settings.store, engine)
+        store = ModelStore.of(settings, engine)
         scan = store.rescan()
     except (SpecnetError, OSError) as error:
         yield Check("store", False, str(error))

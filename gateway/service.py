@@ -14,10 +14,12 @@ from gateway.answers import Answers
 from gateway.config import GatewaySettings
 from gateway.endpoint import MonitoringEndpoint
 from gateway.engine import EngineSettings, create_engine
+from gateway.keeping import StoreKeeper
 from gateway.logs import fields
 from gateway.models import ModelStore
 from gateway.monitoring import Metrics
 from gateway.own_certificates import soon_over
+from gateway.residency import Room
 from gateway.scheduling import Scheduler
 from gateway.session import OffloadSession
 from gateway.worker import BatchWorker
@@ -44,13 +46,20 @@ class GatewayService:
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
-        self.store = ModelStore(settings.store, engine, max_batch=settings.max_batch)
-        self.scheduler = Scheduler(settings.max_queue)
+        engine = create_engine(EngineSettings.of(settings))
         answers = Answers(settings.answers, settings.answer_age_s)
+        self.store = ModelStore.of(
+            settings,
+            engine,
+            max_batch=settings.max_batch,
+            room=Room(max_bytes=settings.max_model_bytes),
+            in_use=answers.under_way,
+        )
+        self.keeper = StoreKeeper(self.store, self.metrics, settings.rescan_s)
+        self.scheduler = Scheduler(settings.max_queue)
         self.session = OffloadSession(
             settings,
-            find_model=self.store.get,
+            find_model=self.store.find,
             submit=self.scheduler.put,
             answers=answers,
             metrics=self.metrics,
@@ -96,15 +105,18 @@ class GatewayService:
             found.append(f"no bundle of store {self.settings.store!r} is served")
         if not self.worker.alive:
             found.append("the worker does not run")
+        if not self.keeper.alive:
+            found.append("nobody looks after the model store")
         return found
 
     def start(self) -> None:
         """Load the bundles, then begin to listen; an absent broker is waited for."""
-        self.scan()
+        self.keeper.look()
         for trouble in soon_over(self.settings.broker):
             _LOGGER.warning("a certificate is over, or nearly", extra=fields(reason="certificate", detail=trouble))
         self._open.enter_context(self._endpoint)
         self.worker.start()
+        self.keeper.start()
         self.session.start()
         _LOGGER.info("started", extra=fields(engine=self._engine_name, bundles=len(self.store.models)))
 
@@ -123,32 +135,13 @@ class GatewayService:
         }
 
     def run(self, stopping: threading.Event) -> None:
-        """Look at the store and the subscription from time to time until `stopping` is set."""
+        """Look at the subscription from time to time until `stopping` is set."""
         while not stopping.wait(self.settings.rescan_s):
             try:
                 self.session.tend()
-                self.scan()
-            except Exception:  # a store that cannot be listed for a while must not end the service
+            except Exception:  # what fails for a while must not end the service
                 self.metrics.errors.labels("upkeep").inc()
                 _LOGGER.exception("the upkeep failed")
-
-    def scan(self) -> None:
-        """Serve what is new in the store; log and count what is bad."""
-        scan = self.store.rescan()
-        for model in scan.added:
-            manifest = model.manifest
-            _LOGGER.info(
-                "bundle served",
-                extra=fields(
-                    bundle=model.bundle_id,
-                    name=manifest.name,
-                    version=manifest.version,
-                    deviation=f"{model.deviation:.1e}",
-                ),
-            )
-        for bad in scan.bad:
-            self.metrics.bad_bundles.inc()
-            _LOGGER.error("bundle skipped", extra=fields(path=bad.path, error=bad.reason))
 
     def stop(self) -> None:
         """Take nothing more, finish what waits within `drain_s`, publish it, disconnect."""
@@ -160,5 +153,6 @@ class GatewayService:
             self.session.give_up(self.scheduler.discard())
             self.worker.join(JOIN_TIMEOUT_S)  # the batch that is being computed
         self.session.stop(STOP_TIMEOUT_S)
+        self.keeper.stop(JOIN_TIMEOUT_S)
         self._open.close()
         _LOGGER.info("stopped", extra=fields(waited_for=waiting))

@@ -11,7 +11,7 @@ from gateway.answers import Answers, Claim
 from gateway.config import GatewaySettings
 from gateway.intake import RefusedRequest, check_request, read_request, request_key
 from gateway.logs import RateLimitedLog, fields
-from gateway.models import ServedModel
+from gateway.models import ServedModel, UnloadedModel
 from gateway.monitoring import Metrics
 from gateway.replay import ReplayGuard
 from gateway.scheduling import Admission
@@ -38,7 +38,7 @@ class OffloadSession:
     settings
         Broker, group, limits.
     find_model
-        Looks a bundle up.
+        Looks a bundle up; raises `UnloadedModel` for one that has to be loaded first.
     submit
         Puts a request into the queue.
     answers, metrics
@@ -130,6 +130,12 @@ class OffloadSession:
                 work = check_request(request, incoming, self._find_model)
                 self._replays.refuse_old(request, key)
                 self._queue(work)
+            except UnloadedModel as unloaded:
+                # no answer at all: an error would be the device's last word, and it sends again what has none
+                self._answers.release(key)
+                self._metrics.shed.labels("loading").inc()
+                self._log.warning("a request was shed", reason="loading", request=request.request_id, error=unloaded)
+                self.mqtt.acknowledge(incoming)
             except BaseException:
                 self._answers.release(key)
                 raise

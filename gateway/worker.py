@@ -9,11 +9,13 @@ from collections.abc import Callable
 
 from gateway.decoding import decode_tasks
 from gateway.engine import Engine
+from gateway.engines.memory import BatchLimits
 from gateway.logs import RateLimitedLog, fields
 from gateway.monitoring import Metrics
-from gateway.scheduling import Scheduler
+from gateway.scheduling import Group, Scheduler
 from gateway.step import Answer, run_step
 from gateway.work import Task, Work
+from specnet.errors import EngineMemoryError
 from specnet.wire import Result
 from specnet.wire.messages import MAX_TEXT
 
@@ -24,7 +26,8 @@ class BatchWorker:
     """Computes until the scheduler is closed and empty.
 
     A batch that fails is tried again in halves, so that a batch that is too large for the memory gets smaller, and one
-    bad request does not take the others along; a request that fails alone is answered with the error.
+    bad request does not take the others along; a request that fails alone is answered with the error. What was too
+    large for the memory is not tried again for a while.
 
     Parameters
     ----------
@@ -58,6 +61,7 @@ class BatchWorker:
         self._gateway = gateway
         self._max_batch = max_batch
         self._linger_s = linger_s
+        self._limits = BatchLimits()
         self._log = RateLimitedLog(_LOGGER)
         self._thread = threading.Thread(target=self._work, name="batch-worker", daemon=True)
 
@@ -88,8 +92,13 @@ class BatchWorker:
         batch, refused = decode_tasks(batch)
         for task, refusal in refused:
             self._fail(task, refusal.reason, str(refusal))
-        if batch:
-            self._run_segment(batch)
+        self._run_within_limits(batch)
+
+    def _run_within_limits(self, batch: list[Task]) -> None:
+        while batch:
+            size = self._limits.allowed(_group_of(batch), len(batch))
+            self._run_segment(batch[:size])
+            batch = batch[size:]
 
     def _run_segment(self, batch: list[Task]) -> None:
         began, segment = time.monotonic(), batch[0].segment
@@ -109,13 +118,15 @@ class BatchWorker:
             self._deliver(task.work, self._result(task, answer))
 
     def _try_again(self, batch: list[Task], error: Exception) -> None:
+        if isinstance(error, EngineMemoryError):
+            self._limits.failed(_group_of(batch), len(batch))
         if len(batch) == 1:
             self._fail(batch[0], "compute", f"the gateway could not compute it: {error}")
             return
         self._log.warning("a batch failed", reason="batch", requests=len(batch), error=error)
         middle = len(batch) // 2
-        self._run_segment(batch[:middle])
-        self._run_segment(batch[middle:])
+        self._run_within_limits(batch[:middle])
+        self._run_within_limits(batch[middle:])
 
     def _fail(self, task: Task, reason: str, error: str) -> None:
         self._metrics.errors.labels(reason).inc()
@@ -149,3 +160,7 @@ class BatchWorker:
         except Exception:
             self._metrics.errors.labels("internal").inc()
             _LOGGER.exception("a result could not be handed on", extra=fields(request=work.request_id))
+
+
+def _group_of(batch: list[Task]) -> Group:
+    return batch[0].work.model.bundle_id, batch[0].segment

@@ -8,6 +8,7 @@
     │   └── AxisError             spectral axis: missing, not ascending, wrong unit, does not cover
     ├── DatasetError              a file of spectra: foreign, truncated, without labels, without splits
     ├── ModelError                a network or checkpoint: unknown preset, shape, incompatible weights
+    │   └── EngineMemoryError     not enough memory to compute so many spectra at once
     ├── BundleError               a *.specnet file: damaged, too large, foreign
     │   ├── BundleIntegrityError  a hash or a self-test vector does not agree
     │   ├── BundleVersionError    written by a newer format
@@ -49,6 +50,10 @@ class DatasetError(SpecnetError):
 
 class ModelError(SpecnetError):
     """A network, its configuration or its checkpoint is unusable."""
+
+
+class EngineMemoryError(ModelError):
+    """There is not enough memory to compute so many spectra at once; fewer may do."""
 
 
 class BundleError(SpecnetError):

@@ -68,3 +68,14 @@ def test_old_results_are_forgotten() -> None:
     clock.now += 1
     assert answers.claim(key(1)) is Claim.NEW
     assert len(answers) == 0
+
+
+def test_which_bundles_have_requests_under_way_is_known_until_each_is_finished_or_released() -> None:
+    answers = Answers(10, 60)
+    for number in (1, 2):
+        answers.claim(key(number))
+    answers.claim(key(3, bundle="def"))
+    answers.finish(key(1), result(1))
+    assert answers.under_way("abc")
+    answers.release(key(2))
+    assert [answers.under_way(bundle) for bundle in ("abc", "def", "ghi")] == [False, True, False]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from support_bundle import make_bundle, spectra
 
+from gateway.adding import add_bundle
 from gateway.engine import OnnxEngine
-from gateway.models import ModelStore, add_bundle
+from gateway.models import ModelStore
 from specnet.errors import BundleError, BundleIntegrityError, ConfigurationError
 
 

@@ -16,6 +16,7 @@ import gateway.service
 from gateway.config import GatewaySettings, MonitoringSettings
 from gateway.engine import OnnxEngine
 from gateway.service import GatewayService
+from specnet.errors import ModelError
 from specnet.runtime import SegmentOutput
 
 
@@ -50,6 +51,7 @@ def service(store: Path, broker: Broker, held: HeldEngine) -> Iterator[GatewaySe
         monitoring=MonitoringSettings(port=0),
         max_batch=1,
         drain_s=0.2,
+        model_grace_s=0,
     )
     with GatewayService(settings) as running:
         held.go.clear()
@@ -105,3 +107,35 @@ def test_requests_that_come_while_stopping_are_left_to_others(
         wait_until(lambda: service.session.mqtt.counters["received"] == 1, "the message is here")
         assert not held.entered.is_set()
         assert len(service.scheduler) == 0
+
+
+def test_a_bundle_is_unloaded_only_when_the_requests_under_way_are_answered(
+    service: GatewayService, held: HeldEngine, broker: Broker, store: Path, device_side: DeviceSide
+) -> None:
+    [model] = service.store.models
+    measured = spectra(4)
+    with DeviceEnd(broker) as device:
+        requests = [device_side.request(spectrum, number) for number, spectrum in enumerate(measured)]
+        for request in requests:
+            device.send(request)
+        assert held.entered.wait(10)
+        wait_until(lambda: len(service.scheduler) == 3, "three requests wait behind the one that hangs")
+        (store / "hand" / "1" / "model.specnet").unlink()
+        service.store.wake.set()
+        wait_until(lambda: not service.store.models, "it is handed out no more")
+        assert service.store.leaving
+        held.go.set()
+        wait_until(lambda: len(device.results) == 4, "all are answered")
+        assert [result.label for result in device.ask(*requests)] == [
+            device_side.expected(spectrum).label for spectrum in measured
+        ]
+        wait_until(lambda: not service.store.leaving, "it is unloaded")
+        with pytest.raises(ModelError, match="is not loaded"):
+            held.run(model.bundle_id, 1, measured[:, :, None])
+        counted = service.metrics.registry.get_sample_value
+        wait_until(
+            lambda: counted("specnet_gateway_models_unloaded_total", {"reason": "removed"}) == 1, "it is counted"
+        )
+        # who asks now is told that it is not served here
+        [late] = device.ask(device_side.request(measured[0], 99))
+        assert "is not served" in late.error

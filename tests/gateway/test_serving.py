@@ -11,7 +11,9 @@ from support_broker import Broker
 from support_bundle import DeviceSide, make_bundle, spectra
 from support_gateway import DeviceEnd, GatewayProcess
 
+from gateway.residency import estimated_bytes
 from specnet.exits import ExitPolicy
+from specnet.signing import generate_key, read_private_key, sign_bundle, signature_path, write_signature
 
 
 @pytest.fixture
@@ -115,3 +117,39 @@ def test_a_policy_that_never_leaves_early_runs_to_the_last_exit(
     with GatewayProcess(tmp_path / "store", broker):
         results = device.ask(*(side.request(x, i, split=0) for i, x in enumerate(spectra(5))))
     assert {result.exit_index for result in results} == {3}
+
+
+def test_a_bundle_that_was_unloaded_for_want_of_memory_comes_back_when_it_is_asked_for(
+    store: Path, broker: Broker, device: DeviceEnd, device_side: DeviceSide
+) -> None:
+    newest = make_bundle(store / "hand" / "2" / "model.specnet", seed=4, version=2)
+    limit = str(estimated_bytes(newest) * 3 // 2)
+    with GatewayProcess(store, broker, SPECNET_GATEWAY_MAX_MODEL_BYTES=limit) as gateway:
+        gateway.wait_healthy()
+        assert [bundle["version"] for bundle in gateway.ready["bundles"]] == [2]
+        measured = spectra(20)
+        results = device.ask(*(device_side.request(x, i) for i, x in enumerate(measured)))
+        # no error came in between: that would have been the device's last word
+        assert {result.error for result in device.results} == {""}
+        assert [result.label for result in results] == [device_side.expected(x).label for x in measured]
+        assert gateway.metric("shed_total", reason="loading") >= 1
+        assert gateway.metric("models_unloaded_total", reason="memory") == 1
+        assert gateway.metric("models_loaded_total", precision="float32") == 2
+        assert 0 < gateway.metric("model_bytes") <= int(limit)
+
+
+def test_only_signed_bundles_are_served_where_keys_are_trusted(
+    store: Path, tmp_path: Path, broker: Broker, device: DeviceEnd, device_side: DeviceSide
+) -> None:
+    stranger = store / "hand" / "2" / "model.specnet"
+    make_bundle(stranger, seed=4, version=2)
+    unsigned = DeviceSide(stranger)
+    generate_key(tmp_path / "release.key", tmp_path / "trust" / "release.pem")
+    signed = store / "hand" / "1" / "model.specnet"
+    write_signature(signature_path(signed), sign_bundle(signed, read_private_key(tmp_path / "release.key")))
+    with GatewayProcess(store, broker, "--trust", str(tmp_path / "trust")) as gateway:
+        assert [bundle["version"] for bundle in gateway.ready["bundles"]] == [1]
+        assert gateway.metric("bad_bundles_total") == 1
+        spectrum = spectra(1)[0]
+        assert device.ask(device_side.request(spectrum, 1))[0].error == ""
+        assert "is not served" in device.ask(unsigned.request(spectrum, 2))[0].error

@@ -38,10 +38,11 @@ def network_spectra(n: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((n, N_POINTS)).astype(np.float32)
 
 
-def make_network_bundle(path: Path) -> Manifest:
+def make_network_bundle(path: Path, **changes: object) -> Manifest:
     """Write a bundle of `random_network`, with torch's logits as self-test vectors.
 
-    Its policy lets about half of the spectra leave at exit 2 and the others at exit 3.
+    Its policy lets about half of the spectra leave at exit 2 and the others at exit 3. `changes` are fields of the
+    manifest.
     """
     network = random_network()
     segments = export_segments(network)
@@ -64,6 +65,7 @@ def make_network_bundle(path: Path) -> Manifest:
         segments=tuple(segment.info for segment in segments),
         policy=msgspec.structs.replace(closed, thresholds=(NEVER, NEVER, middle, 0.0)),
         architecture=network.config.to_dict(),
+        **changes,
     )
     return write_bundle(path, manifest, files)
 

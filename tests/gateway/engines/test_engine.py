@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +12,17 @@ import torch
 from support_broker import Broker
 from support_bundle import DeviceSide, make_bundle, spectra
 from support_gateway import DeviceEnd, GatewayProcess, answers_of
-from support_network_bundle import make_network_bundle, network_spectra
+from support_network_bundle import network_spectra
 
-from gateway.engine import Engine, EngineSettings, OnnxEngine, TorchEngine, check_bundle, create_engine
+from gateway.engine import Engine, EngineSettings, OnnxEngine, check_bundle, create_engine
+from gateway.engines.torch_engine import TorchEngine
 from gateway.intake import check_request
 from gateway.models import prepare
 from specnet.bundle import Bundle, read_bundle
 from specnet.errors import BundleIntegrityError, ConfigurationError, ModelError
 from specnet.mqtt import Incoming
 
-TRAINED = Path(__file__).parents[1] / "device" / "fixtures" / "tiny.specnet"
-
-
-@pytest.fixture(scope="module")
-def network_bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("store") / "nano" / "1" / "model.specnet"
-    make_network_bundle(path)
-    return path
-
-
-@pytest.fixture(scope="module")
-def network_bundle(network_bundle_path: Path) -> Bundle:
-    return read_bundle(network_bundle_path)
+TRAINED = Path(__file__).parents[2] / "device" / "fixtures" / "tiny.specnet"
 
 
 def test_torch_and_onnx_runtime_agree_on_every_segment(network_bundle: Bundle) -> None:
@@ -142,6 +132,7 @@ def test_a_missing_torch_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
             raise ImportError(name)
         return real(name, *rest, **more)
 
+    monkeypatch.delitem(sys.modules, "gateway.engines.torch_engine", raising=False)
     monkeypatch.setattr(builtins, "__import__", without_torch)
     with pytest.raises(ConfigurationError, match="not installed"):
-        TorchEngine("cpu")
+        create_engine(EngineSettings(engine="torch"))
