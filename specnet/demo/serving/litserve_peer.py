@@ -1,4 +1,4 @@
-"""The deep segments behind LitServe's dynamic batching: ``python -m specnet.demo.serving.litserve_peer BUNDLE --port N``.
+"""The deep segments behind LitServe's dynamic batching: ``python -m specnet.demo.serving.litserve_peer BUNDLE``.
 
 JSON is what LitServe speaks; the request's bytes travel in base64. Annotations are not postponed here, because LitServe
 looks at that of `FinishApi.decode_request`: `Request` there stands for the document that it has made of the body.

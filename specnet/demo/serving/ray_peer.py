@@ -1,4 +1,4 @@
-"""The deep segments behind Ray Serve's dynamic batching: ``python -m specnet.demo.serving.ray_peer BUNDLE --port N``."""
+"""The deep segments behind Ray Serve's dynamic batching: ``python -m specnet.demo.serving.ray_peer BUNDLE``."""
 
 from __future__ import annotations
 
