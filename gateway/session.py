@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from gateway.answers import Answers, Claim
 from gateway.batching import Admission, Work
@@ -13,7 +14,7 @@ from gateway.config import GatewaySettings
 from gateway.intake import RefusedRequest, check_request, read_request, request_key
 from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel
-from gateway.monitoring import Metrics
+from gateway.monitoring import PRIORITIES, Metrics
 from specnet.errors import SpecnetError
 from specnet.mqtt import Incoming, MqttSession
 from specnet.wire import OffloadRequest, Result, Topics, encode, shared_offload_filter
@@ -22,6 +23,9 @@ from specnet.wire.messages import MAX_TEXT
 _LOGGER = logging.getLogger(__name__)
 CONGESTION_PATIENCE_S = 5.0
 CONGESTION_PAUSE_S = 0.005
+QUIET_S = 0.25
+CONFIRMATION_S = 1.0
+LOOK_S = 0.01
 
 
 class OffloadSession:
@@ -62,7 +66,10 @@ class OffloadSession:
         self._metrics = metrics
         self._log = RateLimitedLog(_LOGGER)
         self._closed = threading.Event()
+        self._leaving = threading.Event()
         self._shared = False
+        self.replies = 0
+        """Results that were handed on so far; repeated ones, and errors about messages, are not among them."""
         # counters of the MQTT session when the present connection began
         self._granted_before = self._refused_before = 0
         self.mqtt = MqttSession(
@@ -97,6 +104,30 @@ class OffloadSession:
             self._shared = False
             self.mqtt.subscribe(self._filter())
 
+    def leave(self, timeout_s: float) -> None:
+        """Ask the broker for no more requests, and go on taking those that were on their way here already.
+
+        Replicas get the new ones at once. What the broker has queued for this member of the group nobody else would
+        get; it comes as other messages are acknowledged. It is over when nothing has come, and nothing was answered,
+        for a moment, and after `timeout_s` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        confirmed = self.mqtt.counters["unsubscribed"] + 1
+        self._leaving.set()
+        self.mqtt.unsubscribe(self._filter())
+        before, changed = self._movement(), time.monotonic()
+        while self.mqtt.connected and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+            found = self._movement()
+            if found != before:
+                before, changed = found, time.monotonic()
+            quiet_s = QUIET_S if self.mqtt.counters["unsubscribed"] >= confirmed else CONFIRMATION_S
+            if time.monotonic() - changed >= quiet_s:
+                return
+
+    def _movement(self) -> tuple[int, int]:
+        return self.mqtt.counters["received"], self.replies
+
     def close_intake(self) -> None:
         """Handle no more messages. They stay unacknowledged: a replica or the device's next attempt takes them."""
         self._closed.set()
@@ -121,7 +152,8 @@ class OffloadSession:
 
     def _take(self, request: OffloadRequest, incoming: Incoming) -> None:
         key = request_key(request)
-        known = self._answers.claim(key)
+        self._trace("a request has come", request, split=request.split, audit=request.audit)
+        known = self._answers.claim(key, audit=request.audit)
         if known is Claim.NEW:
             try:
                 self._queue(check_request(request, incoming, self._find_model))
@@ -130,7 +162,9 @@ class OffloadSession:
                 raise
             return
         self._metrics.duplicates.inc()
+        self._trace("the request is a repeated one", request, answered=isinstance(known, Result))
         if isinstance(known, Result):
+            self._metrics.resent.inc()
             self._publish(Topics(request.site, request.device).result, known, incoming.correlation)
         self.mqtt.acknowledge(incoming)
 
@@ -139,14 +173,15 @@ class OffloadSession:
         admission = self._submit(work)
         if admission.victim is not None:
             self._shed(admission.victim, "audit")
+            self.mqtt.acknowledge(admission.victim.incoming)
         if admission.refusal is not None:
             self._shed(work, admission.refusal.value)
+            self.mqtt.acknowledge(work.incoming)
 
     def _shed(self, work: Work, reason: str) -> None:
         self._answers.release(work.key)
         self._metrics.shed.labels(reason).inc()
-        self._log.warning("a request was shed", reason=reason, request=work.request_id)
-        self.mqtt.acknowledge(work.incoming)
+        self._log.warning("a request was shed", reason=reason, **_who(work))
 
     def _refuse(self, refusal: RefusedRequest, incoming: Incoming) -> None:
         self._metrics.errors.labels(refusal.reason).inc()
@@ -155,7 +190,7 @@ class OffloadSession:
             "a message was refused",
             reason=refusal.reason,
             topic=incoming.topic,
-            request="" if request is None else request.request_id,
+            **({"request": ""} if request is None else _who(request)),
             error=refusal,
         )
         if request is not None:
@@ -179,7 +214,7 @@ class OffloadSession:
                 "answered on the device's own topic instead",
                 reason="response_topic",
                 wanted=incoming.response_topic,
-                request=request.request_id,
+                **_who(request),
             )
 
     def _subscribe(self) -> None:
@@ -188,6 +223,8 @@ class OffloadSession:
         Shared subscriptions are part of MQTT 5. A broker of version 3.1.1 may know them too, but one that does not
         takes the filter for a literal topic and delivers nothing, so the plain filter is the safe one there.
         """
+        if self._leaving.is_set():
+            return
         self._granted_before = self.mqtt.counters["subscribed"]
         self._refused_before = self.mqtt.counters["refused"]
         choice = self._settings.shared_subscription
@@ -208,9 +245,25 @@ class OffloadSession:
             self._answers.finish(work.key, result)
         self._publish(work.topic, result, work.correlation, patience_s=CONGESTION_PATIENCE_S)
         self.mqtt.acknowledge(work.incoming)
+        self.replies += 1
+        took = time.monotonic() - work.arrived
+        self._metrics.request_seconds.labels(PRIORITIES[work.audit]).observe(took)
+        self._trace(
+            "a request is answered",
+            work,
+            exit=result.exit_index,
+            queue_ms=result.queue_ms,
+            compute_ms=result.compute_ms,
+            ms=1e3 * took,
+            error=result.error,
+        )
 
     def give_up(self, works: list[Work]) -> None:
-        """Shed requests that will not be computed any more."""
+        """Shed requests that will not be computed any more here.
+
+        They stay unacknowledged: some brokers hand such messages of a member that leaves to another one, and behind
+        the others the device sends them again.
+        """
         for work in works:
             self._shed(work, "stopping")
 
@@ -233,4 +286,22 @@ class OffloadSession:
         except SpecnetError as error:
             problem = error
         self._metrics.errors.labels("unpublished").inc()
-        self._log.warning("a result was not sent", reason="unpublished", request=result.request_id, error=problem)
+        self._log.warning(
+            "a result was not sent",
+            reason="unpublished",
+            request=result.request_id,
+            topic=topic,
+            bundle=result.bundle,
+            error=problem,
+        )
+
+    def _trace(self, event: str, about: Work | OffloadRequest, **values: Any) -> None:
+        """Log a step of one request, at the level debug."""
+        if _LOGGER.isEnabledFor(logging.DEBUG):
+            _LOGGER.debug(event, extra=fields(**_who(about), **values))
+
+
+def _who(about: Work | OffloadRequest) -> dict[str, Any]:
+    """Fields of a log line about a request."""
+    source = about.key if isinstance(about, Work) else about
+    return {"request": about.request_id, "site": source.site, "device": source.device, "bundle": source.bundle}

@@ -16,34 +16,30 @@ from typing import Any
 
 import msgspec
 
-from device.config import DeviceConfiguration
-
 WIDTH = 100
 _ENTRY = re.compile(r"(\w+(?:, \w+)*)\n((?:    .*\n?|\n)*)")
 _UNIONS = (typing.Union, types.UnionType)
 _ROLE = re.compile(r"``?([^`]+)``?")
 
-HEADER = """Configuration of a specnet device. Lines that begin with "#" and a name are settings with their defaults:
-take the "#" away to change one. The environment overrides each of them, such as
-SPECNET_DEVICE_BROKER__HOST=gateway.local, and so does `--set broker.host=gateway.local`."""
 
-
-def render_template(values: Mapping[str, Any], kind: type[msgspec.Struct] = DeviceConfiguration) -> str:
-    """TOML with every key of the configuration.
+def render_template(kind: type[msgspec.Struct], values: Mapping[str, Any], header: str = "") -> str:
+    """TOML with every key of a configuration.
 
     Parameters
     ----------
-    values
-        Dotted keys that are set; required ones among them. All others stay comments.
     kind
         The struct of the settings.
+    values
+        Dotted keys that are set; required ones among them. All others stay comments.
+    header
+        What stands above all, as comment.
 
     Returns
     -------
     str
         The text, with a line end at its end.
     """
-    parts = [_comment(HEADER), *_table(kind, (), values)]
+    parts = [*([_comment(header)] if header else []), *_table(kind, (), values)]
     return "\n".join(parts) + "\n"
 
 

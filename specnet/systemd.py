@@ -30,6 +30,10 @@ class Notifier:
         self._complained = False
         self.watchdog_s = _watchdog_s(environment) if self._address else 0.0
 
+    def starting(self, status: str, within_s: float) -> None:
+        """Say that it still starts, and that it says so again, or that it works, within so many seconds."""
+        self._send(_extension(within_s), status)
+
     def ready(self, status: str = "") -> None:
         """Say that the service works."""
         self._send("READY=1", status)
@@ -38,9 +42,9 @@ class Notifier:
         """Say in a line for people what it does."""
         self._send("", status)
 
-    def stopping(self) -> None:
-        """Say that it ends."""
-        self._send("STOPPING=1", "")
+    def stopping(self, within_s: float = 0.0) -> None:
+        """Say that it ends, and within how many seconds when it may take longer than usual."""
+        self._send(f"STOPPING=1\n{_extension(within_s)}" if within_s else "STOPPING=1", "")
 
     def ping(self) -> None:
         """Give the watchdog a sign of life."""
@@ -105,6 +109,10 @@ class Watchdog:
             self._ping_at = now + self.interval_s
             self._notifier.ping()
         return kept
+
+
+def _extension(seconds: float) -> str:
+    return f"EXTEND_TIMEOUT_USEC={round(1e6 * seconds)}"
 
 
 def _address(text: str) -> str:
