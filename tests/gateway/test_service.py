@@ -11,6 +11,7 @@ import pytest
 from support_broker import Broker, settings_for, wait_until
 from support_bundle import DeviceSide, spectra
 from support_gateway import DeviceEnd
+from support_tap import PUBACK, Tap
 
 import gateway.service
 from gateway.config import GatewaySettings, MonitoringSettings
@@ -43,10 +44,16 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldEngine]:
 
 
 @pytest.fixture
-def service(store: Path, broker: Broker, held: HeldEngine) -> Iterator[GatewayService]:
+def tap(broker: Broker) -> Iterator[Tap]:
+    with Tap(broker) as between:
+        yield between
+
+
+@pytest.fixture
+def service(store: Path, tap: Tap, held: HeldEngine) -> Iterator[GatewayService]:
     settings = GatewaySettings(
         store=str(store),
-        broker=settings_for(broker),
+        broker=settings_for(tap),
         monitoring=MonitoringSettings(port=0),
         max_batch=1,
         drain_s=0.2,
@@ -80,8 +87,8 @@ def test_a_request_that_waits_is_not_queued_twice(
         assert len(device.results_of(request)) == 1
 
 
-def test_stopping_ends_in_bounded_time_although_a_computation_hangs(
-    service: GatewayService, held: HeldEngine, broker: Broker, device_side: DeviceSide
+def test_stopping_ends_in_bounded_time_although_a_computation_hangs_and_acknowledges_nothing(
+    service: GatewayService, held: HeldEngine, broker: Broker, tap: Tap, device_side: DeviceSide
 ) -> None:
     with DeviceEnd(broker) as device:
         for number, spectrum in enumerate(spectra(4)):
@@ -94,6 +101,8 @@ def test_stopping_ends_in_bounded_time_although_a_computation_hangs(
         assert not stopper.is_alive()
         assert shed(service, "stopping") == 3
         assert device.results == []
+        assert service.answers.under_way == 1  # the one that hangs
+        assert tap.of_kind(PUBACK, from_client=True) == []
 
 
 def test_requests_that_come_while_stopping_are_left_to_others(
