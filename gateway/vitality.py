@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from specnet.systemd import Notifier, Watchdog
@@ -28,8 +29,8 @@ class Vitality:
         How many requests have no answer yet.
     replies
         How many results the worker has handed on so far.
-    patience_s
-        How long a worker may take for one result, in seconds.
+    clock
+        Monotonic seconds.
     """
 
     def __init__(
@@ -40,15 +41,16 @@ class Vitality:
         alive: Callable[[], bool],
         under_way: Callable[[], int],
         replies: Callable[[], int],
-        patience_s: float = PATIENCE_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.patience_s = PATIENCE_S
+        """How long a worker may take for one result, in seconds."""
         self._notifier = notifier
-        self._watchdog = Watchdog(notifier)
+        self._watchdog = Watchdog(notifier, clock=clock)
         self._problems = problems
         self._alive = alive
         self._under_way = under_way
         self._replies = replies
-        self._patience_s = patience_s
         self._replies_before = -1
         self._status = ""
         self._ready = False
@@ -69,7 +71,7 @@ class Vitality:
         """
         replies = self._replies()
         if self._alive() and (replies != self._replies_before or not self._under_way()):
-            self._watchdog.back_within(self._patience_s)
+            self._watchdog.back_within(self.patience_s)
         self._replies_before = replies
         gets_on = self._watchdog.tend()
         if not self._stopping:

@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +76,13 @@ class Watchdog:
     ----------
     notifier
         Takes the pings.
+    clock
+        Monotonic seconds.
     """
 
-    def __init__(self, notifier: Notifier) -> None:
+    def __init__(self, notifier: Notifier, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._notifier = notifier
+        self._clock = clock
         self._lock = threading.Lock()
         self._back_by = 0.0
         self._ping_at = 0.0
@@ -92,7 +95,7 @@ class Watchdog:
     def back_within(self, seconds: float) -> None:
         """Promise, in the main loop, to be here again within so many seconds."""
         with self._lock:
-            self._back_by = time.monotonic() + seconds
+            self._back_by = self._clock() + seconds
 
     def tend(self) -> bool:
         """Ping if it is time to and the last promise still holds; called often, from another thread.
@@ -102,7 +105,7 @@ class Watchdog:
         bool
             False when the promise is broken.
         """
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             kept = now <= self._back_by
         if kept and self.interval_s and now >= self._ping_at:

@@ -60,7 +60,7 @@ def _table(kind: type[msgspec.Struct], above: tuple[str, ...], values: Mapping[s
     texts, lines, tables, shown = documented(kind), list[str](), list[str](), ""
     for field in msgspec.structs.fields(kind):
         dotted = ".".join((*above, field.encode_name))
-        table = _struct_of(field.type)
+        table = struct_of(field.type)
         if table is not None:
             tables += [
                 "",
@@ -97,7 +97,8 @@ def _summary(kind: type[msgspec.Struct]) -> str:
     return re.sub(r"^The table ``\[[\w.]+\]``[:.]\s*", "", summary)
 
 
-def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
+def struct_of(kind: Any) -> type[msgspec.Struct] | None:
+    """Give the struct that makes a field a table, also where it may be None; None for other fields."""
     parts = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
     structs = [part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)]
     return structs[0] if structs else None

@@ -15,13 +15,13 @@ import pytest
 from device.cli import main
 from device.config import DeviceConfiguration, load_device_configuration
 from specnet.errors import ConfigurationError
-from specnet.template import _struct_of, documented, render_template
+from specnet.template import documented, render_template, struct_of
 
 REQUIRED = {"device": "node-1", "bundle": "m.specnet", "state_dir": "/var/lib/specnet"}
 
 
 def structs(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
-    inner = [table for field in msgspec.structs.fields(kind) if (table := _struct_of(field.type)) is not None]
+    inner = [table for field in msgspec.structs.fields(kind) if (table := struct_of(field.type)) is not None]
     return [kind, *(found for table in inner for found in structs(table))]
 
 
@@ -34,7 +34,7 @@ def test_every_key_is_documented(kind: type[msgspec.Struct]) -> None:
 def keys(kind: type[msgspec.Struct], above: str = "") -> set[str]:
     found: set[str] = set()
     for field in msgspec.structs.fields(kind):
-        table = _struct_of(field.type)
+        table = struct_of(field.type)
         found |= {above + field.name} if table is None else keys(table, f"{above}{field.name}.")
     return found
 

@@ -114,3 +114,16 @@ def test_requests_that_come_while_stopping_are_left_to_others(
         wait_until(lambda: service.session.mqtt.counters["received"] == 1, "the message is here")
         assert not held.entered.is_set()
         assert len(service.queue) == 0
+
+
+def test_a_computation_that_hangs_ends_the_signs_of_life_until_it_goes_on(
+    service: GatewayService, held: HeldEngine, broker: Broker, device_side: DeviceSide
+) -> None:
+    service.vitality.patience_s = 0.05
+    assert service.vitality.look()
+    with DeviceEnd(broker) as device:
+        device.send(device_side.request(spectra(1)[0], 1))
+        assert held.entered.wait(10)
+        wait_until(lambda: not service.vitality.look(), "no promise is made any more")
+        held.go.set()
+        wait_until(service.vitality.look, "the answer is a sign of life")
