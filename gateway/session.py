@@ -177,6 +177,8 @@ class OffloadSession:
         if admission.refusal is not None:
             self._shed(work, admission.refusal.value)
             self.mqtt.acknowledge(work.incoming)
+        else:
+            self._trace("a request waits", work)
 
     def _shed(self, work: Work, reason: str) -> None:
         self._answers.release(work.key)
