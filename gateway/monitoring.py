@@ -19,6 +19,9 @@ _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SECONDS_BUCKETS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 PRIORITIES = {False: "answer", True: "audit"}
 """By `Work.audit`: a device waits for an answer, nobody for an audit sample."""
+FAULTS = ("compute", "internal", "unpublished", "upkeep")
+SHED = ("audit", "closed", "full", "stopping")
+"""Reasons that are shown from the beginning: Prometheus takes no notice of the first event of a series that is new."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,11 @@ class Metrics:
         self.request_seconds = histogram(
             "request_seconds", "Time from a request's arrival to its result", _SECONDS_BUCKETS, "priority"
         )
-        # its name stays without the prefix, because every process has these
+        for reason in FAULTS:
+            self.errors.labels(reason)
+        for reason in SHED:
+            self.shed.labels(reason)
+        # without the prefix: memory and processor time are named alike for all programs
         ProcessCollector(registry=self.registry)
 
     def segment_ran(self, segment: int, size: int, seconds: float) -> None:
