@@ -170,15 +170,17 @@ class OffloadSession:
 
     def _queue(self, work: Work) -> None:
         self._metrics.requests.labels(work.model.bundle_id, work.split).inc()
+        # before the worker can have it, or its answer might be in the log first
+        self._trace("the request is queued", work)
         admission = self._submit(work)
         if admission.victim is not None:
             self._shed(admission.victim, "audit")
             self.mqtt.acknowledge(admission.victim.incoming)
         if admission.refusal is not None:
             self._shed(work, admission.refusal.value)
-            self.mqtt.acknowledge(work.incoming)
-        else:
-            self._trace("a request waits", work)
+            # what comes too late to be computed here is left to others
+            if not self._closed.is_set():
+                self.mqtt.acknowledge(work.incoming)
 
     def _shed(self, work: Work, reason: str) -> None:
         self._answers.release(work.key)

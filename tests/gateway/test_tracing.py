@@ -39,7 +39,7 @@ def test_a_request_is_followed_from_its_arrival_to_its_result(
     session = [step for step in steps if step["logger"] == "gateway.session"]
     assert [step["message"] for step in session] == [
         "a request has come",
-        "a request waits",
+        "the request is queued",
         "a request is answered",
         "a request has come",
         "the request is a repeated one",

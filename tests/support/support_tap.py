@@ -1,4 +1,4 @@
-"""A wire tap between a client and its broker: what was acknowledged, and what had been published before."""
+"""A wire tap between a client and its broker: what was acknowledged, and what was published."""
 
 from __future__ import annotations
 
@@ -55,20 +55,20 @@ class Tap:
         with self._lock:
             return [packet for packet in self.packets if (packet.kind, packet.from_client) == (kind, from_client)]
 
-    def acknowledged_without_a_result(self) -> list[bytes]:
-        """Correlations of the requests that the client acknowledged before it had published a result for them."""
+    def acknowledged_without_a_result(self) -> set[bytes]:
+        """Correlations of the requests that the client acknowledged although it published no result for them.
+
+        In the end: a result may wait a moment for a place among those that the broker has not acknowledged yet.
+        """
         requests: dict[int, bytes] = {}
-        answered: set[bytes] = set()
-        found = []
+        acknowledged: set[bytes] = set()
         with self._lock:
             for packet in self.packets:
-                if packet.kind == PUBLISH and packet.from_client:
-                    answered.add(packet.correlation)
-                elif packet.kind == PUBLISH:
+                if packet.kind == PUBLISH and not packet.from_client:
                     requests[packet.packet_id] = packet.correlation
-                elif packet.kind == PUBACK and packet.from_client and requests[packet.packet_id] not in answered:
-                    found.append(requests[packet.packet_id])
-        return found
+                elif packet.kind == PUBACK and packet.from_client:
+                    acknowledged.add(requests[packet.packet_id])
+        return acknowledged - {packet.correlation for packet in self.of_kind(PUBLISH, from_client=True)}
 
     def _accept(self) -> None:
         while True:
