@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -11,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.answers import RequestKey
-from gateway.batching import Work
 from gateway.models import ServedModel
+from gateway.work import Work
 from specnet.codec import RAW, check_sum, decode_features, unpack_spectrum
 from specnet.errors import (
     BundleError,
@@ -107,6 +108,7 @@ def check_request(request: OffloadRequest, incoming: Incoming, find_model: Calla
         state = request.state_array(manifest.state_layout)
     except WireError as error:
         raise RefusedRequest("state", str(error), request) from error
+    arrived = time.monotonic()
     return Work(
         key=request_key(request),
         request_id=request.request_id,
@@ -115,11 +117,12 @@ def check_request(request: OffloadRequest, incoming: Incoming, find_model: Calla
         features=features,
         state=state,
         audit=request.audit,
-        arrived=time.monotonic(),
+        arrived=arrived,
         # acknowledging needs no payload, and a long queue should not hold both forms of the features
         incoming=replace(incoming, payload=b""),
         topic=Topics(request.site, request.device).result,
         correlation=incoming.correlation,
+        deadline=arrived + request.deadline_ms / 1e3 if request.deadline_ms else math.inf,
     )
 
 

@@ -1,4 +1,4 @@
-"""Queue and batch worker of this process under load, without a broker."""
+"""Scheduler and batch worker of this process under load, without a broker."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from gateway.batching import RequestQueue, Work
 from gateway.config import GatewaySettings
 from gateway.engine import Engine
 from gateway.intake import check_request, read_request
 from gateway.models import ServedModel
 from gateway.monitoring import Metrics
+from gateway.scheduling import Scheduler
+from gateway.work import Work
 from gateway.worker import BatchWorker
 from specnet.errors import ModelError
 from specnet.mqtt import Incoming
@@ -30,7 +31,7 @@ WARM_UP_SHARE = 0.1
 
 
 class LoadTest:
-    """Feeds requests to the real queue and worker.
+    """Feeds requests to the real scheduler and worker.
 
     Features are decoded in the feeding thread, as the gateway's own intake does in the thread of its MQTT session.
 
@@ -56,9 +57,9 @@ class LoadTest:
         """Measure the most requests a second: `n` of them come as fast as they can be taken in."""
         results: list[Result] = []
 
-        def feed(queue: RequestQueue) -> None:
+        def feed(scheduler: Scheduler) -> None:
             for number in range(n):
-                queue.put(self._work(number))
+                scheduler.put(self._work(number))
 
         began = time.perf_counter()
         self._serve(n, results, feed)
@@ -77,13 +78,13 @@ class LoadTest:
         moments = np.cumsum(rng.exponential(1 / (share * capacity), n))
         results: list[Result] = []
 
-        def feed(queue: RequestQueue) -> None:
+        def feed(scheduler: Scheduler) -> None:
             began = time.monotonic()
             for number, moment in enumerate(moments):
                 pause = began + moment - time.monotonic()
                 if pause > 0:
                     time.sleep(pause)
-                queue.put(replace(self._work(number), arrived=began + moment))
+                scheduler.put(replace(self._work(number), arrived=began + moment))
 
         mean_batch = self._serve(n, results, feed)
         steady = sorted(results, key=lambda result: result.sequence)[round(WARM_UP_SHARE * n) :]
@@ -99,7 +100,7 @@ class LoadTest:
     def alone(self, n: int, rest_s: float, progress: Callable[[int], None] = lambda done: None) -> list[float]:
         """Measure microseconds from a message's bytes to those of its result, less those of the segments.
 
-        That is decoding, the queue and its thread, the exit policy and encoding, for one request at a time.
+        That is decoding, scheduler and worker's thread, exit policy and encoding, for one request at a time.
 
         Parameters
         ----------
@@ -118,14 +119,14 @@ class LoadTest:
         metrics, answered = Metrics(), threading.Event()
         found: list[float] = []
 
-        def feed(queue: RequestQueue) -> None:
+        def feed(scheduler: Scheduler) -> None:
             for number in range(WARM_UP + n):
                 incoming = _message(self._numbered(number))
                 answered.clear()
                 computed = _segment_seconds(metrics)
                 time.sleep(rest_s)
                 before = time.perf_counter()
-                queue.put(check_request(read_request(incoming), incoming, lambda bundle_id: self._model))
+                scheduler.put(check_request(read_request(incoming), incoming, lambda bundle_id: self._model))
                 if not answered.wait(ANSWER_TIMEOUT_S):
                     raise ModelError(f"no answer within {ANSWER_TIMEOUT_S:g} s")
                 took = time.perf_counter() - before
@@ -143,13 +144,13 @@ class LoadTest:
         self,
         n: int,
         results: list[Result],
-        feed: Callable[[RequestQueue], None],
+        feed: Callable[[Scheduler], None],
         metrics: Metrics | None = None,
         reply: Callable[[Result], None] = lambda result: None,
     ) -> float:
-        """Run a worker on what `feed` puts into a queue, `n` requests; give their mean number in a batch."""
+        """Run a worker on what `feed` puts into a scheduler, `n` requests; give their mean number in a batch."""
         # nothing is shed: the wait is what is measured
-        queue, metrics = RequestQueue(n), metrics or Metrics()
+        scheduler, metrics = Scheduler(n), metrics or Metrics()
 
         def done(work: Work, result: Result) -> None:
             results.append(result)
@@ -157,7 +158,7 @@ class LoadTest:
 
         worker = BatchWorker(
             self._engine,
-            queue,
+            scheduler,
             metrics,
             done,
             gateway=self._settings.name,
@@ -166,10 +167,10 @@ class LoadTest:
         )
         worker.start()
         try:
-            feed(queue)
-            queue.close()
+            feed(scheduler)
+            scheduler.close()
         except BaseException:
-            queue.discard()
+            scheduler.discard()
             raise
         finally:
             ended = worker.join(JOIN_TIMEOUT_S)
@@ -177,8 +178,8 @@ class LoadTest:
             raise ModelError(f"the worker has not come to an end within {JOIN_TIMEOUT_S:g} s")
         if failed := [result.error for result in results if result.error]:
             raise ModelError(f"{len(failed)} of {len(results)} requests failed: {failed[0]}")
-        value = metrics.registry.get_sample_value
-        batches, requests = value("specnet_gateway_batch_size_count"), value("specnet_gateway_batch_size_sum")
+        value, first = metrics.registry.get_sample_value, {"segment": str(self._requests[0].split + 1)}
+        batches, requests = (value(f"specnet_gateway_batch_size_{part}", first) for part in ("count", "sum"))
         return requests / batches if batches and requests else 1.0
 
     def _work(self, number: int) -> Work:

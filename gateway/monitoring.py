@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 
 from gateway.answers import Waiting
 from gateway.models import ServedModel
+from gateway.scheduling import Refusal
 
 _PREFIX = "specnet_gateway"
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -20,7 +21,7 @@ _SECONDS_BUCKETS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0
 PRIORITIES = {False: "answer", True: "audit"}
 """By `Work.audit`: a device waits for an answer, nobody for an audit sample."""
 FAULTS = ("compute", "internal", "unpublished", "upkeep")
-SHED = ("audit", "closed", "full", "stopping")
+SHED = (*(refusal.value for refusal in Refusal), "stopping")
 """Reasons that are shown from the beginning: Prometheus takes no notice of the first event of a series that is new."""
 
 
@@ -71,10 +72,7 @@ class Metrics:
         self.shed = counter("shed_total", "Requests given up for lack of room; devices send them again", "reason")
         self.retries = counter("retries_total", "Batches that failed and were tried again in smaller parts")
         self.bad_bundles = counter("bad_bundles_total", "Files of the model store that failed a check")
-        self.batch_size = histogram("batch_size", "Requests in a batch", _BATCH_BUCKETS)
-        self.segment_batch_size = histogram(
-            "segment_batch_size", "Requests in one call of a segment", _BATCH_BUCKETS, "segment"
-        )
+        self.batch_size = histogram("batch_size", "Requests in one segment call", _BATCH_BUCKETS, "segment")
         self.queue_seconds = histogram("queue_seconds", "Time from arrival to computation", _SECONDS_BUCKETS)
         self.segment_seconds = histogram("segment_seconds", "Time of one segment call", _SECONDS_BUCKETS, "segment")
         self.request_seconds = histogram(
@@ -86,11 +84,6 @@ class Metrics:
             self.shed.labels(reason)
         # without the prefix: memory and processor time are named alike for all programs
         ProcessCollector(registry=self.registry)
-
-    def segment_ran(self, segment: int, size: int, seconds: float) -> None:
-        """Count one call of a segment with `size` requests."""
-        self.segment_batch_size.labels(segment).observe(size)
-        self.segment_seconds.labels(segment).observe(seconds)
 
     def watch(self, watched: Watched) -> None:
         """Read these whenever the metrics are asked for."""

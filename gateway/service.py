@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from typing import Any, Self
 
 from gateway.answers import Answers
-from gateway.batching import RequestQueue
 from gateway.config import GatewaySettings
 from gateway.endpoint import MonitoringEndpoint
 from gateway.engine import EngineSettings, create_engine
 from gateway.logs import fields
 from gateway.models import ModelStore
 from gateway.monitoring import Metrics, Watched
+from gateway.scheduling import Scheduler
 from gateway.session import OffloadSession
 from gateway.vitality import Vitality
 from gateway.worker import BatchWorker
@@ -53,12 +53,12 @@ class GatewayService:
         self.metrics = Metrics()
         engine = create_engine(EngineSettings(device=settings.device, engine=settings.engine, threads=settings.threads))
         self.store = ModelStore(settings.store, engine, max_batch=settings.max_batch)
-        self.queue = RequestQueue(settings.max_queue)
+        self.scheduler = Scheduler(settings.max_queue)
         self.answers = Answers(settings.answers, settings.answer_age_s)
         self.session = OffloadSession(
             settings,
             find_model=self.store.get,
-            submit=self.queue.put,
+            submit=self.scheduler.put,
             answers=self.answers,
             metrics=self.metrics,
             # unique, because a second client of the same name would throw the first one out
@@ -66,7 +66,7 @@ class GatewayService:
         )
         self.worker = BatchWorker(
             engine,
-            self.queue,
+            self.scheduler,
             self.metrics,
             self.session.reply,
             gateway=settings.name,
@@ -184,10 +184,10 @@ class GatewayService:
         waiting = self.answers.under_way
         self.session.leave(LEAVING_SHARE * drain_s)
         self.session.close_intake()
-        self.queue.close()
+        self.scheduler.close()
         given_up = []
         if not self.worker.join(max(0.0, deadline - time.monotonic())):
-            given_up = self.queue.discard()
+            given_up = self.scheduler.discard()
             self.session.give_up(given_up)
             self.worker.join(JOIN_TIMEOUT_S)  # the batch that is being computed
         self.session.stop(STOP_TIMEOUT_S)

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.answers import Answers, Claim
-from gateway.batching import Admission, Work
 from gateway.config import GatewaySettings
 from gateway.intake import RefusedRequest, check_request, read_request, request_key
 from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel
 from gateway.monitoring import PRIORITIES, Metrics
+from gateway.scheduling import Admission, Refusal
+from gateway.work import Work
 from specnet.errors import SpecnetError
 from specnet.mqtt import Incoming, MqttSession
 from specnet.wire import OffloadRequest, Result, Topics, encode, shared_offload_filter
@@ -24,7 +25,8 @@ _LOGGER = logging.getLogger(__name__)
 CONGESTION_PATIENCE_S = 5.0
 CONGESTION_PAUSE_S = 0.005
 QUIET_S = 0.25
-CONFIRMATION_S = 1.0
+BUSY_QUIET_S = 1.0
+"""How long nothing may come and nothing be answered before it is over; longer while there is something to answer."""
 LOOK_S = 0.01
 
 
@@ -121,8 +123,8 @@ class OffloadSession:
             found = self._movement()
             if found != before:
                 before, changed = found, time.monotonic()
-            quiet_s = QUIET_S if self.mqtt.counters["unsubscribed"] >= confirmed else CONFIRMATION_S
-            if time.monotonic() - changed >= quiet_s:
+            idle = self.mqtt.counters["unsubscribed"] >= confirmed and not self._answers.under_way
+            if time.monotonic() - changed >= (QUIET_S if idle else BUSY_QUIET_S):
                 return
 
     def _movement(self) -> tuple[int, int]:
@@ -173,14 +175,12 @@ class OffloadSession:
         # before the worker can have it, or its answer might be in the log first
         self._trace("the request is queued", work)
         admission = self._submit(work)
-        if admission.victim is not None:
-            self._shed(admission.victim, "audit")
-            self.mqtt.acknowledge(admission.victim.incoming)
-        if admission.refusal is not None:
-            self._shed(work, admission.refusal.value)
+        if admission.shed is not None:
+            unwanted = admission.victim or work
+            self._shed(unwanted, admission.shed.value)
             # what comes too late to be computed here is left to others
-            if not self._closed.is_set():
-                self.mqtt.acknowledge(work.incoming)
+            if admission.shed is not Refusal.CLOSED:
+                self.mqtt.acknowledge(unwanted.incoming)
 
     def _shed(self, work: Work, reason: str) -> None:
         self._answers.release(work.key)

@@ -1,17 +1,18 @@
-"""The thread that takes batches from the queue, finishes them and hands the results on."""
+"""The thread that takes batches from the scheduler, runs one segment on each and hands the results on."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from gateway.batching import RequestQueue, Work
 from gateway.engine import Engine
-from gateway.finishing import Answer, finish
 from gateway.logs import RateLimitedLog, fields
 from gateway.monitoring import Metrics
+from gateway.scheduling import Scheduler
+from gateway.step import Answer, run_step
+from gateway.work import Task, Work
 from specnet.wire import Result
 from specnet.wire.messages import MAX_TEXT
 
@@ -19,14 +20,14 @@ _LOGGER = logging.getLogger(__name__)
 
 
 class BatchWorker:
-    """Computes until the queue is closed and empty.
+    """Computes until the scheduler is closed and empty.
 
-    A batch that fails is tried again request by request, so that one bad request cannot take the others along; a
-    request that fails alone is answered with the error.
+    A batch that fails is tried again in halves, so that a batch that is too large for the memory gets smaller, and one
+    bad request does not take the others along; a request that fails alone is answered with the error.
 
     Parameters
     ----------
-    engine, queue, metrics
+    engine, scheduler, metrics
         What runs the segments, where requests come from, what is counted.
     reply
         Called in the worker's thread with each request and its result.
@@ -41,7 +42,7 @@ class BatchWorker:
     def __init__(
         self,
         engine: Engine,
-        queue: RequestQueue,
+        scheduler: Scheduler,
         metrics: Metrics,
         reply: Callable[[Work, Result], None],
         *,
@@ -50,7 +51,7 @@ class BatchWorker:
         linger_s: float = 0.0,
     ) -> None:
         self._engine = engine
-        self._queue = queue
+        self._scheduler = scheduler
         self._metrics = metrics
         self._reply = reply
         self._gateway = gateway
@@ -69,81 +70,69 @@ class BatchWorker:
         self._thread.start()
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for the thread to end after the queue was closed; False when it has not within `timeout_s` seconds."""
+        """Wait for the thread to end after the scheduler was closed; False when it has not within `timeout_s`."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _work(self) -> None:
-        while batch := self._queue.take(self._max_batch, self._linger_s):
+        while batch := self._scheduler.take(self._max_batch, self._linger_s):
             try:
-                self._finish(batch)
+                self._run(batch)
             except Exception:  # the thread outlives whatever is wrong with one batch
                 self._metrics.errors.labels("internal").inc()
                 _LOGGER.exception("a batch was lost", extra=fields(requests=len(batch)))
 
-    def _finish(self, batch: Sequence[Work]) -> None:
-        self._metrics.batch_size.observe(len(batch))
-        began = time.monotonic()
-        for work in batch:
-            self._metrics.queue_seconds.observe(began - work.arrived)
-        open_requests, error = self._attempt(batch, began)
-        if error is None:
+    def _run(self, batch: list[Task]) -> None:
+        """Run a segment; what stays goes back to the scheduler before any answer is handed on."""
+        began, segment = time.monotonic(), batch[0].segment
+        self._metrics.batch_size.labels(segment).observe(len(batch))
+        for task in batch:
+            if not task.begun:
+                self._metrics.queue_seconds.observe(began - task.work.arrived)
+        try:
+            step = run_step(self._engine, batch)
+        except Exception as error:  # an engine can fail in ways of its own (out of memory, a broken driver)
+            self._try_again(batch, error)
+            return
+        self._metrics.segment_seconds.labels(segment).observe(step.seconds)
+        self._scheduler.resume(step.staying)
+        for task, answer in step.answered:
+            self._metrics.results.labels(task.work.model.bundle_id, answer.exit_index).inc()
+            self._deliver(task.work, self._result(task, answer))
+
+    def _try_again(self, batch: list[Task], error: Exception) -> None:
+        if len(batch) == 1:
+            self._fail(batch[0], error)
             return
         self._log.warning("a batch failed", reason="batch", requests=len(batch), error=error)
-        for work in open_requests:
-            _, error = self._attempt([work], began)
-            if error is not None:
-                self._fail(work, error, began)
+        middle = len(batch) // 2
+        self._run(batch[:middle])
+        self._run(batch[middle:])
 
-    def _attempt(self, batch: Sequence[Work], began: float) -> tuple[list[Work], Exception | None]:
-        """Finish a batch; return the requests without an answer and what stopped them."""
-        unanswered = {work.key: work for work in batch}
-        answers = finish(self._engine, batch, self._observe)
-        while True:
-            try:
-                # only the computation is guarded here: an error of `reply` is no reason to compute again
-                work, answer = next(answers)
-            except StopIteration:
-                return list(unanswered.values()), None
-            except Exception as error:  # an engine can fail in ways of its own (out of memory, a broken driver)
-                return list(unanswered.values()), error
-            del unanswered[work.key]
-            self._metrics.results.labels(work.model.bundle_id, answer.exit_index).inc()
-            self._deliver(work, self._result(work, answer, began))
-
-    def _observe(self, segment: int, seconds: float) -> None:
-        self._metrics.segment_seconds.labels(segment).observe(seconds)
-
-    def _fail(self, work: Work, error: Exception, began: float) -> None:
+    def _fail(self, task: Task, error: Exception) -> None:
         self._metrics.errors.labels("compute").inc()
-        self._log.warning("a request failed", reason="compute", request=work.request_id, error=error)
+        self._log.warning("a request failed", reason="compute", request=task.work.request_id, error=error)
         text = f"the gateway could not compute it: {error}"[:MAX_TEXT]
-        self._deliver(
-            work,
-            Result(
-                device=work.key.device,
-                boot=work.key.boot,
-                sequence=work.key.sequence,
-                bundle=work.key.bundle,
-                queue_ms=1e3 * max(0.0, began - work.arrived),
-                gateway=self._gateway,
-                error=text,
-            ),
-        )
+        self._deliver(task.work, self._result(task, None, text))
 
-    def _result(self, work: Work, answer: Answer, began: float) -> Result:
+    def _result(self, task: Task, answer: Answer | None, error: str = "") -> Result:
+        work = task.work
+        compute_ms = 1e3 * task.compute_s
+        # what is not computing is waiting, before the first segment and between two of them
+        queue_ms = max(0.0, 1e3 * (time.monotonic() - work.arrived) - compute_ms)
         return Result(
             device=work.key.device,
             boot=work.key.boot,
             sequence=work.key.sequence,
             bundle=work.key.bundle,
-            label=answer.label,
-            probability=answer.probability,
-            exit_index=answer.exit_index,
-            macs=answer.macs,
-            known=answer.known,
-            queue_ms=1e3 * max(0.0, began - work.arrived),
-            compute_ms=1e3 * answer.compute_s,
+            label=0 if answer is None else answer.label,
+            probability=0.0 if answer is None else answer.probability,
+            exit_index=0 if answer is None else answer.exit_index,
+            known=answer is None or answer.known,
+            macs=task.macs,
+            error=error,
+            queue_ms=queue_ms,
+            compute_ms=compute_ms,
             gateway=self._gateway,
         )
 

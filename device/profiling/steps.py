@@ -55,7 +55,7 @@ class StepRunner:
     def __init__(self, bundle: Bundle, pixels: PixelAxis, *, threads: int) -> None:
         self._bundle, self._manifest = bundle, bundle.manifest
         self._pixels = pixels
-        self._prepare = bundle.pipeline.bind(pixels.axis)
+        self._prepare = bundle.pipeline.bind(pixels.axis).prepare
         self._segments = Segments(bundle, threads=threads)
         self._counts = _counts(bundle, pixels)
 

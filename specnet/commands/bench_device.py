@@ -116,7 +116,7 @@ def _latency(args: argparse.Namespace, counts: NDArray[np.uint32], advance: Any)
     axis = bundle.source_axis
     pixels = PixelAxis(axis, np.arange(axis.n_points))
     classifier = LocalClassifier(bundle, pixels, bundle.manifest.n_stages)
-    prepare = bundle.pipeline.bind(axis)
+    prepare = bundle.pipeline.bind(axis).prepare
     ways: dict[str, list[float]] = {
         "preprocessing": [],
         **{f"exit {k}": [] for k in range(bundle.manifest.policy.n_exits)},

@@ -17,12 +17,13 @@ from specnet.nn.resnet1d import ResNet1d
 Float32 = NDArray[np.float32]
 
 
-def exit_graphs(network: ExitNetwork, spectra: Float32) -> list[bytes]:
+def exit_graphs(network: ExitNetwork, spectra: Float32 | None = None) -> list[bytes]:
     """One ONNX graph for each exit of a network, which is set to evaluation mode.
 
     The first takes the spectrum as ``features (n, L, 1)``. Outputs called ``next...`` of one graph are the inputs
     ``features...`` of the following; where there are none, the spectrum goes to it. Stages whose positions halt have
-    the form that is faster here on preprocessed `spectra` ``(n, L)``, as with ``specnet export --fastest``.
+    the form that is faster here on preprocessed `spectra` ``(n, L)``, as with ``specnet export --fastest``; without
+    spectra what has halted is skipped.
 
     Raises
     ------
@@ -31,7 +32,8 @@ def exit_graphs(network: ExitNetwork, spectra: Float32) -> list[bytes]:
     """
     network.eval()
     if isinstance(network, SpecNet):
-        return [segment.data for segment in export_segments(network, fastest_forms(network, spectra))]
+        forms = () if spectra is None else fastest_forms(network, spectra)
+        return [segment.data for segment in export_segments(network, forms)]
     if isinstance(network, ResNet1d):
         return resnet1d_graphs(network)
     if isinstance(network, MSDNet1d):

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specnet.errors import ModelError
-from specnet.export.session import open_session
 from specnet.export.segments import export_segments
+from specnet.export.session import open_session
 from specnet.export.units import MASK, SKIP, UnitForm
 from specnet.nn import SpecNet
 

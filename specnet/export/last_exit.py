@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import compose
 
 from specnet.export.exit_graphs import exit_graphs
 from specnet.nn.protocol import ExitNetwork
 
+Float32 = NDArray[np.float32]
 
-def last_exit_graph(network: ExitNetwork) -> bytes:
+
+def last_exit_graph(network: ExitNetwork, spectra: Float32 | None = None) -> bytes:
     """Join the graphs of a network that lead to its last exit, without the linear exit and the shallow heads.
 
-    Input is ``features (n, L, 1)``, the only output ``logits (n, classes)``. The network is set to evaluation mode.
+    Input is ``features (n, L, 1)``, the only output ``logits (n, classes)``. The network is set to evaluation mode;
+    `spectra` are those of `exit_graphs`.
 
     Raises
     ------
     ModelError
         When the network, or a part of it, has no ONNX form.
     """
-    models = [onnx.load_model_from_string(data) for data in exit_graphs(network)]
+    models = [onnx.load_model_from_string(data) for data in exit_graphs(network, spectra)]
     if network.exit0 is not None:
         models = models[1:]
     joined = compose.add_prefix(models[0], "0-", rename_inputs=False)

@@ -78,7 +78,7 @@ def cumulative_us(network: ExitNetwork, spectra: Float32, *, threads: int = 1) -
 
 def last_exit_us(network: ExitNetwork, spectra: Float32, *, threads: int = 1) -> float:
     """Median microseconds of the deepest exit alone, as one graph without any other exit; parameters as above."""
-    session = open_session(last_exit_graph(network), threads)
+    session = open_session(last_exit_graph(network, spectra), threads)
     times = np.empty(WARM_UP + REPEATS)
     for repeat in range(len(times)):
         features = spectra[repeat % len(spectra)][np.newaxis, :, np.newaxis]

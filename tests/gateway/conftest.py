@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from support_bundle import DeviceSide, make_bundle, spectra
 
-from gateway.batching import Work
 from gateway.engine import OnnxEngine
 from gateway.intake import check_request
 from gateway.models import ServedModel, prepare
+from gateway.work import Work
 from specnet.bundle import read_bundle
 from specnet.mqtt import Incoming
 

@@ -202,8 +202,11 @@ def test_health_and_metrics_say_what_happened(
     assert gateway.metric("broker_connected") == 1
     assert gateway.metric("queue_depth") == 0
     assert gateway.metric("queue_seconds_count") == 20
-    assert gateway.metric("batch_size_sum") == 20
-    assert gateway.metric("segment_seconds_count", segment="2") == gateway.metric("batch_size_count")
+    assert gateway.metric("batch_size_sum", segment="2") == 20
+    assert gateway.metric("batch_size_sum", segment="3") == sum(result.exit_index == 3 for result in results)
+    for segment in ("2", "3"):
+        calls = gateway.metric("batch_size_count", segment=segment)
+        assert gateway.metric("segment_seconds_count", segment=segment) == calls
     assert gateway.get("/nothing")[0] == 404
 
 

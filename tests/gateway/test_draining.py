@@ -109,7 +109,7 @@ def test_while_it_ends_it_says_so_to_who_asks_for_its_health(
         requests = requests_of(device_side, 20)
         for request in requests:
             device.send(request)
-        gateway.wait_metric("queue_depth", 1)
+        assert device.session.flush(10)
         gateway.send_signal(signal.SIGTERM)
         wait_until(lambda: "it is being stopped" in gateway.get("/healthz")[1], "the health page knows")
         # an impatient second signal changes nothing

@@ -10,11 +10,10 @@ import pytest
 import torch
 from support_broker import Broker
 from support_bundle import DeviceSide, make_bundle, spectra
-from support_gateway import DeviceEnd, GatewayProcess
+from support_gateway import DeviceEnd, GatewayProcess, answers_of
 from support_network_bundle import make_network_bundle, network_spectra
 
 from gateway.engine import Engine, EngineSettings, OnnxEngine, TorchEngine, check_bundle, create_engine
-from gateway.finishing import finish
 from gateway.intake import check_request
 from gateway.models import prepare
 from specnet.bundle import Bundle, read_bundle
@@ -77,10 +76,11 @@ def test_both_engines_finish_a_trained_network_as_all_segments_in_a_row_do(split
             incoming = Incoming(topic="", payload=b"", qos=1, retain=False)
             request = side.request(spectrum, number, split=split)
             works.append(check_request(request, incoming, {bundle.bundle_id: model}.get))
-        found = {work.key.sequence: answer for work, answer in finish(engine, works, lambda *_: None)}
-        assert [(found[n].label, found[n].exit_index, found[n].macs) for n in range(30)] == [
-            (answer.label, answer.exit_index, answer.macs) for answer in expected
-        ]
+        found = {
+            task.work.key.sequence: (answer.label, answer.exit_index, task.macs)
+            for task, answer in answers_of(engine, works)
+        }
+        assert [found[n] for n in range(30)] == [(answer.label, answer.exit_index, answer.macs) for answer in expected]
 
 
 @pytest.mark.parametrize("engine", [OnnxEngine(), TorchEngine("cpu")], ids=lambda engine: engine.name)

@@ -79,7 +79,7 @@ def test_a_request_that_waits_is_not_queued_twice(
             device.send(request)
         wait_until(lambda: service.session.mqtt.counters["received"] == 5, "all five are here")
         assert held.entered.wait(10)
-        assert len(service.queue) == 0
+        assert len(service.scheduler) == 0
         held.go.set()
         wait_until(lambda: device.results, "answered")
         # a request that comes last shows that nothing of the first five is still under way
@@ -94,7 +94,7 @@ def test_stopping_ends_in_bounded_time_although_a_computation_hangs_and_acknowle
         for number, spectrum in enumerate(spectra(4)):
             device.send(device_side.request(spectrum, number))
         assert held.entered.wait(10)
-        wait_until(lambda: len(service.queue) == 3, "three requests wait behind the one that hangs")
+        wait_until(lambda: len(service.scheduler) == 3, "three requests wait behind the one that hangs")
         stopper = threading.Thread(target=service.stop)
         stopper.start()
         stopper.join(20)
@@ -113,7 +113,7 @@ def test_requests_that_come_while_stopping_are_left_to_others(
         device.send(device_side.request(spectra(1)[0], 1))
         wait_until(lambda: service.session.mqtt.counters["received"] == 1, "the message is here")
         assert not held.entered.is_set()
-        assert len(service.queue) == 0
+        assert len(service.scheduler) == 0
 
 
 def test_a_computation_that_hangs_ends_the_signs_of_life_until_it_goes_on(

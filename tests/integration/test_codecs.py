@@ -11,11 +11,12 @@ import pytest
 
 pytest.importorskip("torch", reason="a bottleneck is trained here")
 
+from support_gateway import answers_of
+
 from device.classifier import LocalAnswer, LocalClassifier
 from device.offloading import RequestMaker
 from device.spectrometers.axis import PixelAxis
 from gateway.engine import OnnxEngine
-from gateway.finishing import finish
 from gateway.intake import RefusedRequest, check_request, read_request
 from gateway.models import prepare
 from specnet.bundle import Bundle, read_bundle, write_bundle
@@ -95,7 +96,7 @@ def test_the_gateway_answers_what_one_machine_would(
         _, topic, payload = maker.make(row, answer, 0.0)
         incoming = Incoming(topic, payload, 1, False)
         work = check_request(read_request(incoming), incoming, {model.bundle_id: model}.get)
-        [(_, final)] = finish(engine, [work], lambda *_: None)
+        [(_, final)] = answers_of(engine, [work])
         assert final.exit_index == bundle.manifest.n_stages
         labels.append(final.label)
         sizes.append(len(payload))

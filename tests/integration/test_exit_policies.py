@@ -9,12 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 from support_bundle import CLASSES, N_POINTS, make_bundle, spectra
+from support_gateway import answers_of
 
 from device.classifier import LocalAnswer, LocalClassifier
 from device.offloading import RequestMaker
 from device.spectrometers.axis import PixelAxis
 from gateway.engine import OnnxEngine
-from gateway.finishing import finish
 from gateway.intake import RefusedRequest, check_request
 from gateway.models import prepare
 from specnet.bundle import parse_bundle, read_bundle, write_bundle
@@ -76,12 +76,12 @@ def test_device_and_gateway_give_the_answers_of_the_whole_network(policy: ExitPo
                     request, state=answer.state.astype("<f4").tobytes(), packed_state=False, checksum=None
                 )
                 packed = check_request(request, Incoming(topic, payload, 1, False), {model.bundle_id: model}.get)
-                [(_, near)] = finish(engine, [packed], lambda *_: None)
+                [(_, near)] = answers_of(engine, [packed])
                 agreeing += near.label == expected.labels[row]
                 layout = bundle.manifest.state_layout
                 np.testing.assert_array_equal(packed.state, layout.decode(layout.encode(answer.state)))
                 work = check_request(exact, Incoming("", payload, 1, False), {model.bundle_id: model}.get)
-                [(_, final)] = finish(engine, [work], lambda *_: None)
+                [(_, final)] = answers_of(engine, [work])
                 found = final.label, final.exit_index, final.known
                 offloaded += 1
             assert found == (expected.labels[row], expected.exit_index[row], expected.known[row])

@@ -13,18 +13,32 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from support_broker import Broker, Inbox, connected_session, wait_until
 
+from gateway.engine import Engine
+from gateway.step import Answer, run_step
+from gateway.work import Task, Work
 from specnet.codec import EncodedFeatures
 from specnet.mqtt import MqttSession
 from specnet.wire import OffloadRequest, Result, Topics, decode, encode
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30.0
+
+
+def answers_of(engine: Engine, batch: Sequence[Work]) -> list[tuple[Task, Answer]]:
+    """Take requests of one split to their answers, a segment after the other, without a scheduler."""
+    tasks, answered = [Task.of(work) for work in batch], []
+    while tasks:
+        step = run_step(engine, tasks)
+        answered += step.answered
+        tasks = step.staying
+    return answered
 
 
 def run_cli(*arguments: object, timeout: float = 30.0, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Finishing a batch: the same answers as one by one, with less work; and the worker when an engine fails."""
+"""Batches step by step: the same answers as one by one, with less work; and the worker when an engine fails."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from support_bundle import DeviceSide, spectra
+from support_gateway import answers_of
 
-from gateway.batching import RequestQueue, Work
 from gateway.engine import OnnxEngine
-from gateway.finishing import finish
 from gateway.monitoring import Metrics
+from gateway.scheduling import Scheduler
+from gateway.step import run_step
+from gateway.work import Task, Work
 from gateway.worker import BatchWorker
 from specnet.errors import ModelError
 from specnet.runtime import SegmentOutput
@@ -50,38 +52,56 @@ def test_a_batch_gives_the_answers_of_single_requests(
 ) -> None:
     batch = [make_work(number, split=split) for number in range(50)]
     measured = spectra(200)
-    answers = {work.key.sequence: answer for work, answer in finish(engine, batch, lambda *_: None)}
-    assert sorted(answers) == list(range(50))
-    for number, answer in answers.items():
-        expected = device_side.expected(measured[number], split=split)
-        assert (answer.label, answer.exit_index, answer.macs) == (expected.label, expected.exit_index, expected.macs)
+    answers = answers_of(engine, batch)
+    assert sorted(task.work.key.sequence for task, _ in answers) == list(range(50))
+    for task, answer in answers:
+        expected = device_side.expected(measured[task.work.key.sequence], split=split)
+        assert (answer.label, answer.exit_index, task.macs) == (expected.label, expected.exit_index, expected.macs)
         assert answer.probability == pytest.approx(expected.probability, abs=1e-6)
 
 
 def test_each_segment_runs_only_the_requests_that_are_still_undecided(engine: RecordingEngine, make_work: Make) -> None:
     batch = [make_work(number, split=0) for number in range(50)]
     engine.rows.clear()
-    left = [answer.exit_index for _, answer in finish(engine, batch, lambda *_: None)]
+    left = [answer.exit_index for _, answer in answers_of(engine, batch)]
     assert engine.rows == [(1, 50), (2, 50 - left.count(1)), (3, left.count(3))]
     assert 0 < left.count(3) < 50 - left.count(1) < 50
 
 
 def test_logits_that_are_not_finite_are_no_answer(engine: RecordingEngine, make_work: Make) -> None:
-    work = make_work(0)
+    task = Task.of(make_work(0))
+    before = task.segment, task.macs, task.compute_s
     engine.spoils = True
     with pytest.raises(ModelError, match="segment 2 gives logits that are not finite"):
-        list(finish(engine, [work], lambda *_: None))
+        run_step(engine, [task])
+    assert (task.segment, task.macs, task.compute_s) == before
+
+
+def test_requests_of_two_splits_share_the_segments_that_both_need(
+    engine: RecordingEngine, make_work: Make, device_side: DeviceSide
+) -> None:
+    works = [make_work(number, split=split) for split in (1, 2) for number in range(25)]
+    engine.rows.clear()
+    measured = spectra(200)
+    results, _ = served(engine, works)
+    for number, found in results.items():
+        expected = {device_side.expected(measured[number], split=split).label for split in (1, 2)}
+        assert {result.label for result in found} <= expected
+    second, third = engine.rows
+    assert second == (2, 25)
+    assert third[0] == 3
+    assert third[1] > 25
 
 
 def served(engine: RecordingEngine, works: list[Work]) -> tuple[dict[int, list[Result]], Metrics]:
-    """Results by sequence after a worker has gone through the queue."""
-    queue, metrics, results = RequestQueue(100), Metrics(), {}
+    """Results by sequence after a worker has gone through all."""
+    scheduler, metrics, results = Scheduler(100), Metrics(), {}
     for work in works:
-        queue.put(work)
-    queue.close()
+        scheduler.put(work)
+    scheduler.close()
     worker = BatchWorker(
         engine,
-        queue,
+        scheduler,
         metrics,
         lambda work, result: results.setdefault(work.key.sequence, []).append(result),
         gateway="here",
@@ -127,16 +147,16 @@ def test_a_failure_that_passes_costs_nothing_and_early_answers_are_not_repeated(
 
 
 def test_an_error_while_answering_does_not_stop_the_worker(engine: RecordingEngine, make_work: Make) -> None:
-    queue, metrics, seen = RequestQueue(10), Metrics(), []
+    scheduler, metrics, seen = Scheduler(10), Metrics(), []
 
     def reply(work: Work, result: Result) -> None:
         seen.append(work.key.sequence)
         raise OSError("socket")
 
     for number in range(3):
-        queue.put(make_work(number))
-    queue.close()
-    worker = BatchWorker(engine, queue, metrics, reply, gateway="here", max_batch=1)
+        scheduler.put(make_work(number))
+    scheduler.close()
+    worker = BatchWorker(engine, scheduler, metrics, reply, gateway="here", max_batch=1)
     worker.start()
     assert worker.join(30)
     assert seen == [0, 1, 2]
