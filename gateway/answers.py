@@ -80,7 +80,7 @@ class Answers:
                     self._results.move_to_end(key)
                     return result
                 del self._results[key]
-            if any(key in waiting for waiting in self._under_way.values()):
+            if key in self._under_way[False] or key in self._under_way[True]:
                 return Claim.UNDER_WAY
             self._under_way[audit][key] = self._clock()
             return Claim.NEW
@@ -103,7 +103,7 @@ class Answers:
     def under_way(self) -> int:
         """How many claimed requests have no answer yet."""
         with self._lock:
-            return sum(map(len, self._under_way.values()))
+            return len(self._under_way[False]) + len(self._under_way[True])
 
     def waiting(self, audit: bool) -> Waiting:
         """Describe the claimed requests without an answer: audit samples, or the others."""
@@ -115,5 +115,5 @@ class Answers:
         return len(self._results)
 
     def _settle(self, key: RequestKey) -> None:
-        for waiting in self._under_way.values():
-            waiting.pop(key, None)
+        if self._under_way[False].pop(key, None) is None:
+            self._under_way[True].pop(key, None)

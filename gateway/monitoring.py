@@ -75,9 +75,11 @@ class Metrics:
         self.batch_size = histogram("batch_size", "Requests in one segment call", _BATCH_BUCKETS, "segment")
         self.queue_seconds = histogram("queue_seconds", "Time from arrival to computation", _SECONDS_BUCKETS)
         self.segment_seconds = histogram("segment_seconds", "Time of one segment call", _SECONDS_BUCKETS, "segment")
-        self.request_seconds = histogram(
+        latency = histogram(
             "request_seconds", "Time from a request's arrival to its result", _SECONDS_BUCKETS, "priority"
         )
+        # by `Work.audit`; looked up once, because this is done for every request
+        self.request_seconds = {audit: latency.labels(priority) for audit, priority in PRIORITIES.items()}
         for reason in FAULTS:
             self.errors.labels(reason)
         for reason in SHED:

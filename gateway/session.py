@@ -13,7 +13,7 @@ from gateway.config import GatewaySettings
 from gateway.intake import RefusedRequest, check_request, read_request, request_key
 from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel
-from gateway.monitoring import PRIORITIES, Metrics
+from gateway.monitoring import Metrics
 from gateway.scheduling import Admission, Refusal
 from gateway.work import Work
 from specnet.errors import SpecnetError
@@ -251,7 +251,7 @@ class OffloadSession:
         self.mqtt.acknowledge(work.incoming)
         self.replies += 1
         took = time.monotonic() - work.arrived
-        self._metrics.request_seconds.labels(PRIORITIES[work.audit]).observe(took)
+        self._metrics.request_seconds[work.audit].observe(took)
         self._trace(
             "a request is answered",
             work,
