@@ -1,4 +1,4 @@
-"""``specnet-gateway``: serve, models, publish, selftest, profile, init."""
+"""``specnet-gateway``: serve, models, publish, selftest, profile, init, broker-config."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from gateway.broker_config.command import add_broker_config
+from gateway.check import Check
 from gateway.config import PREFIX, GatewaySettings
 from gateway.engine import EngineSettings, create_engine
 from gateway.init_command import add_init
@@ -21,7 +23,7 @@ from gateway.logs import Format, Level, configure_logging
 from gateway.models import ModelStore, add_bundle
 from gateway.profiling import REST_S, measure_gateway
 from gateway.publish_command import add_publish
-from gateway.selftest import Check, run_checks
+from gateway.selftest import run_checks
 from gateway.service import GatewayService
 from specnet import __version__
 from specnet.configuration import load_configuration
@@ -255,6 +257,7 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_argument("--seed", type=int, default=0, help="of the moments at which requests come")
     add_publish(commands)
     add_init(commands)
+    add_broker_config(commands)
     for command in (listing, adding, selftest, profile):
         _add_engine(command)
         command.add_argument("--json", action="store_true", help="one JSON document on stdout")

@@ -74,6 +74,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Most messages that a broker of version 5 may have under way here.
     answers, answer_age_s
         How many results are remembered, and for how long, to answer repeated requests.
+    replay_window, replay_devices, replay_quiet_s
+        A request so many spectra behind the latest of its device is refused (0: none); how many devices are
+        remembered; after so many seconds of silence a device may count anew. See `gateway.replay`.
     rescan_s
         Pause between two looks at the store.
     drain_s
@@ -103,6 +106,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     receive_maximum: int = 2048
     answers: int = 10_000
     answer_age_s: float = 3600.0
+    replay_window: int = 100_000
+    replay_devices: int = 20_000
+    replay_quiet_s: float = 60.0
     rescan_s: float = 5.0
     drain_s: float = 10.0
     shared_subscription: Literal["auto", "always", "never"] = "auto"
@@ -127,5 +133,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         check_range("receive_maximum", self.receive_maximum, 1, 65_535)
         check_range("answers", self.answers, 1, 10_000_000)
         check_range("answer_age_s", self.answer_age_s, 1, 7 * 86_400)
+        check_range("replay_window", self.replay_window, 0, 2**53)
+        check_range("replay_devices", self.replay_devices, 1, 10_000_000)
+        check_range("replay_quiet_s", self.replay_quiet_s, 1, 86_400)
         check_range("rescan_s", self.rescan_s, 0.05, 86_400)
         check_range("drain_s", self.drain_s, 0, 3600)

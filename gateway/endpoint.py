@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import logging
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,8 +13,10 @@ from typing import Self
 
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from gateway.logs import fields
 from specnet.errors import ConfigurationError
 
+_LOGGER = logging.getLogger(__name__)
 REQUEST_TIMEOUT_S = 5.0
 
 
@@ -45,6 +49,9 @@ class MonitoringEndpoint:
         except (OSError, OverflowError) as error:
             raise ConfigurationError(f"monitoring cannot listen on {host}:{port}: {error}") from error
         self._server.daemon_threads = True
+        address = str(self._server.server_address[0])
+        if not ipaddress.ip_address(address).is_loopback:
+            _LOGGER.warning("whoever reaches this address can read the metrics", extra=fields(host=address))
         self._thread = threading.Thread(target=self._server.serve_forever, name="monitoring", daemon=True)
 
     @property

@@ -8,25 +8,12 @@ import zlib
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gateway.answers import RequestKey
 from gateway.models import ServedModel
 from gateway.work import Work
-from specnet.codec import RAW, check_sum, decode_features, unpack_spectrum
-from specnet.errors import (
-    BundleError,
-    CodecError,
-    MessageTooLargeError,
-    MessageVersionError,
-    SpectrumError,
-    WireError,
-)
+from specnet.errors import BundleError, MessageTooLargeError, MessageVersionError, WireError
 from specnet.mqtt import Incoming
-from specnet.wire import MAX_PAYLOAD_BYTES, OffloadRequest, Topics, parse_offload_topic, unpack_request
-
-Float32 = NDArray[np.float32]
+from specnet.wire import MAX_PAYLOAD_BYTES, OffloadRequest, parse_offload_topic, unpack_request
 
 
 class RefusedRequest(Exception):
@@ -85,59 +72,27 @@ def request_key(request: OffloadRequest) -> RequestKey:
 
 
 def check_request(request: OffloadRequest, incoming: Incoming, find_model: Callable[[str], ServedModel | None]) -> Work:
-    """Decode the features and make everything ready to compute.
+    """Find the model of a request, and see whether it can be split so.
 
     Raises
     ------
     RefusedRequest
-        With reason ``unknown_bundle``, ``split``, ``features`` or ``state``, and the request.
+        With reason ``unknown_bundle`` or ``split``, and the request.
     """
     model = find_model(request.bundle)
     if model is None:
         raise RefusedRequest("unknown_bundle", f"bundle {request.bundle} is not served here", request)
-    manifest = model.manifest
     try:
-        shape = manifest.split_shape(request.split)
+        model.manifest.split_shape(request.split)
     except BundleError as error:
         raise RefusedRequest("split", str(error), request) from error
-    try:
-        features = _features(request, model, shape)
-    except (CodecError, SpectrumError) as error:
-        raise RefusedRequest("features", str(error), request) from error
-    try:
-        state = request.state_array(manifest.state_layout)
-    except WireError as error:
-        raise RefusedRequest("state", str(error), request) from error
     arrived = time.monotonic()
     return Work(
         key=request_key(request),
-        request_id=request.request_id,
+        request=request,
         model=model,
-        split=request.split,
-        features=features,
-        state=state,
-        audit=request.audit,
         arrived=arrived,
-        # acknowledging needs no payload, and a long queue should not hold both forms of the features
+        # acknowledging needs no payload
         incoming=replace(incoming, payload=b""),
-        topic=Topics(request.site, request.device).result,
-        correlation=incoming.correlation,
         deadline=arrived + request.deadline_ms / 1e3 if request.deadline_ms else math.inf,
     )
-
-
-def _features(request: OffloadRequest, model: ServedModel, shape: tuple[int, int]) -> Float32:
-    """Input ``(P, C)`` of the segment after the split; a raw spectrum is preprocessed here."""
-    encoded = request.features
-    checksum = zlib.crc32(request.state, zlib.crc32(encoded.data))
-    if request.checksum not in (None, checksum):
-        raise CodecError(f"checksum of the request is {checksum:#010x}, announced {request.checksum:#010x}")
-    if encoded.codec != RAW:
-        return decode_features(encoded, shape, model.codecs)
-    if request.split != 0:
-        raise CodecError(f"a raw spectrum is sent at split 0, got one at split {request.split}")
-    check_sum(encoded)
-    spectrum = model.preprocess(unpack_spectrum(encoded.data, model.preprocess.source.n_points))
-    if spectrum.shape != shape[:1] or not np.isfinite(spectrum).all():
-        raise CodecError(f"a raw spectrum becomes {spectrum.shape}, expected {shape[:1]} finite points")
-    return spectrum[:, np.newaxis]

@@ -19,7 +19,7 @@ _PREFIX = "specnet_gateway"
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _SECONDS_BUCKETS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 PRIORITIES = {False: "answer", True: "audit"}
-"""By `Work.audit`: a device waits for an answer, nobody for an audit sample."""
+"""By `OffloadRequest.audit`: a device waits for an answer, nobody for an audit sample."""
 FAULTS = ("compute", "internal", "unpublished", "upkeep")
 SHED = (*(refusal.value for refusal in Refusal), "stopping")
 """Reasons that are shown from the beginning: Prometheus takes no notice of the first event of a series that is new."""
@@ -78,7 +78,7 @@ class Metrics:
         latency = histogram(
             "request_seconds", "Time from a request's arrival to its result", _SECONDS_BUCKETS, "priority"
         )
-        # by `Work.audit`; looked up once, because this is done for every request
+        # by `OffloadRequest.audit`; looked up once, because this is done for every request
         self.request_seconds = {audit: latency.labels(priority) for audit, priority in PRIORITIES.items()}
         for reason in FAULTS:
             self.errors.labels(reason)

@@ -57,7 +57,7 @@ class _Queue:
 
     def add(self, task: Task) -> None:
         """Put a task into its class; whether it is late is seen when its turn comes."""
-        heappush(self.audits if task.work.audit else self.in_time, (task.rank, task))
+        heappush(self.audits if task.work.request.audit else self.in_time, (task.rank, task))
         self.size += 1
 
     def first(self, now: float) -> tuple[int, Task] | None:
@@ -139,7 +139,7 @@ class Scheduler:
     def oldest_s(self, *, audit: bool) -> float:
         """How long the oldest of these has been here, in seconds; 0 when none waits."""
         with self._changed:
-            arrivals = [task.work.arrived for task in self._waiting.values() if task.work.audit == audit]
+            arrivals = [task.work.arrived for task in self._waiting.values() if task.work.request.audit == audit]
         return max(0.0, self._clock() - min(arrivals)) if arrivals else 0.0
 
     def put(self, work: Work) -> Admission:
@@ -152,7 +152,7 @@ class Scheduler:
                 return admission
             task = Task.of(work)
             task.rank = self._rank(work)
-            if work.audit:
+            if work.request.audit:
                 self._newest_audits.append(task)
             if work.deadline < math.inf:
                 heappush(self._deadlines, (work.deadline, task.rank[2], task))
@@ -226,13 +226,13 @@ class Scheduler:
     def _add(self, task: Task) -> None:
         task.waits = True
         self._waiting[task.rank[2]] = task
-        self._audits += task.work.audit
+        self._audits += task.work.request.audit
         self._groups.setdefault(_group_of(task), _Queue()).add(task)
 
     def _remove(self, task: Task) -> None:
         task.waits = False
         del self._waiting[task.rank[2]]
-        self._audits -= task.work.audit
+        self._audits -= task.work.request.audit
 
     def _first(self) -> Task | None:
         now = self._clock()
@@ -256,7 +256,7 @@ class Scheduler:
             task = heappop(self._deadlines)[2]
             if task.waits and not task.begun:
                 return self._shed(task, Refusal.EXPIRED)
-        if work.audit:
+        if work.request.audit:
             return Admission(Refusal.AUDIT)
         while self._newest_audits:
             task = self._newest_audits.pop()

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from gateway.check import Check
 from gateway.config import GatewaySettings
 from gateway.engine import EngineSettings, create_engine
+from gateway.last_words import LastWords
 from gateway.models import ModelStore
+from gateway.own_certificates import check_certificates
 from specnet.errors import SpecnetError
 from specnet.mqtt import MqttSession
 
+_LOGGER = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was tried."""
-
-    what: str
-    passed: bool
-    detail: str
 
 
 def run_checks(settings: GatewaySettings) -> list[Check]:
     """Try everything that `serve` needs; a failure is a `Check`, not an error."""
-    return [*_check_models(settings), _check_broker(settings)]
+    return [*_check_models(settings), *check_certificates(settings.broker), _check_broker(settings)]
 
 
 def _check_models(settings: GatewaySettings) -> Iterator[Check]:
@@ -53,14 +48,23 @@ def _check_models(settings: GatewaySettings) -> Iterator[Check]:
 def _check_broker(settings: GatewaySettings) -> Check:
     what = f"broker {settings.broker.host}:{settings.broker.port}"
     up = threading.Event()
+    words = LastWords(_LOGGER)
     try:
-        session = MqttSession(settings.broker, "specnet-gateway-selftest", on_message=lambda _: None, on_up=up.set)
+        session = MqttSession(
+            settings.broker,
+            "specnet-gateway-selftest",
+            on_message=lambda _: None,
+            on_up=up.set,
+            logger=words.logger,
+        )
     except SpecnetError as error:
         return Check(what, False, str(error))
     session.start()
     try:
         if up.wait(CONNECT_TIMEOUT_S):
             return Check(what, True, f"MQTT {session.protocol}")
-        return Check(what, False, f"no connection within {CONNECT_TIMEOUT_S:g} s; the log says why")
+        return Check(
+            what, False, words.text.removeprefix(f"{what}: ") or f"no connection within {CONNECT_TIMEOUT_S:g} s"
+        )
     finally:
         session.stop()

@@ -17,6 +17,7 @@ from gateway.engine import EngineSettings, create_engine
 from gateway.logs import fields
 from gateway.models import ModelStore
 from gateway.monitoring import Metrics, Watched
+from gateway.own_certificates import soon_over
 from gateway.scheduling import Scheduler
 from gateway.session import OffloadSession
 from gateway.vitality import Vitality
@@ -122,6 +123,8 @@ class GatewayService:
     def start(self) -> None:
         """Load the bundles, then begin to listen; an absent broker is waited for."""
         self.scan()
+        for trouble in soon_over(self.settings.broker):
+            _LOGGER.warning("a certificate is over, or nearly", extra=fields(reason="certificate", detail=trouble))
         self._open.enter_context(self._endpoint)
         self.worker.start()
         self.session.start()

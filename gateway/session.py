@@ -14,6 +14,7 @@ from gateway.intake import RefusedRequest, check_request, read_request, request_
 from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel
 from gateway.monitoring import Metrics
+from gateway.replay import ReplayGuard
 from gateway.scheduling import Admission, Refusal
 from gateway.work import Work
 from specnet.errors import SpecnetError
@@ -65,6 +66,7 @@ class OffloadSession:
         self._find_model = find_model
         self._submit = submit
         self._answers = answers
+        self._replays = ReplayGuard(settings.replay_window, settings.replay_devices, settings.replay_quiet_s)
         self._metrics = metrics
         self._log = RateLimitedLog(_LOGGER)
         self._closed = threading.Event()
@@ -158,7 +160,9 @@ class OffloadSession:
         known = self._answers.claim(key, audit=request.audit)
         if known is Claim.NEW:
             try:
-                self._queue(check_request(request, incoming, self._find_model))
+                work = check_request(request, incoming, self._find_model)
+                self._replays.refuse_old(request, key)
+                self._queue(work)
             except BaseException:
                 self._answers.release(key)
                 raise
@@ -171,9 +175,9 @@ class OffloadSession:
         self.mqtt.acknowledge(incoming)
 
     def _queue(self, work: Work) -> None:
-        self._metrics.requests.labels(work.model.bundle_id, work.split).inc()
+        self._metrics.requests.labels(work.model.bundle_id, work.request.split).inc()
         # before the worker can have it, or its answer might be in the log first
-        self._trace("the request is queued", work)
+        self._trace("the request is queued", work.request)
         admission = self._submit(work)
         if admission.shed is not None:
             unwanted = admission.victim or work
@@ -185,7 +189,7 @@ class OffloadSession:
     def _shed(self, work: Work, reason: str) -> None:
         self._answers.release(work.key)
         self._metrics.shed.labels(reason).inc()
-        self._log.warning("a request was shed", reason=reason, **_who(work))
+        self._log.warning("a request was shed", reason=reason, **_who(work.request))
 
     def _refuse(self, refusal: RefusedRequest, incoming: Incoming) -> None:
         self._metrics.errors.labels(refusal.reason).inc()
@@ -247,14 +251,14 @@ class OffloadSession:
             self._answers.release(work.key)  # what failed may succeed the next time
         else:
             self._answers.finish(work.key, result)
-        self._publish(work.topic, result, work.correlation, patience_s=CONGESTION_PATIENCE_S)
+        self._publish(work.topic, result, work.incoming.correlation, patience_s=CONGESTION_PATIENCE_S)
         self.mqtt.acknowledge(work.incoming)
         self.replies += 1
         took = time.monotonic() - work.arrived
-        self._metrics.request_seconds[work.audit].observe(took)
+        self._metrics.request_seconds[work.request.audit].observe(took)
         self._trace(
             "a request is answered",
-            work,
+            work.request,
             exit=result.exit_index,
             queue_ms=result.queue_ms,
             compute_ms=result.compute_ms,
@@ -299,13 +303,12 @@ class OffloadSession:
             error=problem,
         )
 
-    def _trace(self, event: str, about: Work | OffloadRequest, **values: Any) -> None:
+    def _trace(self, event: str, request: OffloadRequest, **values: Any) -> None:
         """Log a step of one request, at the level debug."""
         if _LOGGER.isEnabledFor(logging.DEBUG):
-            _LOGGER.debug(event, extra=fields(**_who(about), **values))
+            _LOGGER.debug(event, extra=fields(**_who(request), **values))
 
 
-def _who(about: Work | OffloadRequest) -> dict[str, Any]:
+def _who(request: OffloadRequest) -> dict[str, Any]:
     """Fields of a log line about a request."""
-    source = about.key if isinstance(about, Work) else about
-    return {"request": about.request_id, "site": source.site, "device": source.device, "bundle": source.bundle}
+    return {"request": request.request_id, "site": request.site, "device": request.device, "bundle": request.bundle}

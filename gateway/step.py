@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.engine import Engine
-from gateway.work import Task
+from gateway.work import Float32, Task
 from specnet.errors import ModelError
 from specnet.runtime import SegmentOutput
 
@@ -44,8 +44,8 @@ def run_step(engine: Engine, batch: Sequence[Task]) -> Step:
     engine
         Has loaded the bundle.
     batch
-        At least one task, all of one bundle and segment. They are changed once everything has gone well: MACs, time,
-        and for those that stay segment, features and state.
+        At least one task, all of one bundle and segment, decoded. They are changed once everything has gone well: MACs,
+        time, and for those that stay segment, features and state.
 
     Raises
     ------
@@ -55,11 +55,7 @@ def run_step(engine: Engine, batch: Sequence[Task]) -> Step:
     """
     index, manifest = batch[0].segment, batch[0].work.model.manifest
     n = len(batch)
-    if n == 1:
-        # views: a single request copies nothing
-        features, state = batch[0].features[np.newaxis], batch[0].state[np.newaxis]
-    else:
-        features, state = np.stack([task.features for task in batch]), np.stack([task.state for task in batch])
+    features, state = _stacked([task.features for task in batch]), _stacked([task.state for task in batch])
     began = time.perf_counter()
     output = engine.run(manifest.bundle_id, index, features)
     seconds = time.perf_counter() - began
@@ -85,6 +81,14 @@ def run_step(engine: Engine, batch: Sequence[Task]) -> Step:
             task.segment, task.features, task.state = index + 1, handed_on[row], decision.state[row]
             staying.append(task)
     return Step(answered, staying, seconds)
+
+
+def _stacked(arrays: Sequence[Float32 | None]) -> Float32:
+    """Join along a new first axis; a single one is not copied."""
+    there = [array for array in arrays if array is not None]
+    if len(there) != len(arrays):
+        raise ModelError(f"{len(arrays) - len(there)} of {len(arrays)} requests have not been decoded")
+    return there[0][np.newaxis] if len(there) == 1 else np.stack(there)
 
 
 def _check(output: SegmentOutput, index: int, n: int, n_classes: int) -> None:

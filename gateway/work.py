@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gateway.answers import RequestKey
 from gateway.models import ServedModel
 from specnet.mqtt import Incoming
+from specnet.wire import OffloadRequest, Topics
 
 Float32 = NDArray[np.float32]
 Rank = tuple[float, float, int]
@@ -19,31 +20,45 @@ Rank = tuple[float, float, int]
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A request that passed every check.
+    """A request for a model that is served here; its features are decoded when its turn has come.
 
-    Features are ``(P, channels)``, the state of the exit policy ``(S,)``. `arrived` is in monotonic seconds, and
-    `deadline` too: afterwards the device has made do with its own answer, though it still wants this one. `incoming` is
-    the message to acknowledge, `topic` and `correlation` say where the answer goes.
+    Parameters
+    ----------
+    key
+        What makes it the same as another one.
+    request
+        As it was sent.
+    model
+        What it is for.
+    arrived, deadline
+        Monotonic seconds. After the deadline the device has made do with its own answer; it still wants this one.
+    incoming
+        The message to acknowledge, without its payload.
     """
 
     key: RequestKey
-    request_id: str
+    request: OffloadRequest
     model: ServedModel
-    split: int
-    features: Float32
-    state: Float32
-    audit: bool
     arrived: float
     incoming: Incoming
-    topic: str
-    correlation: bytes | None
     deadline: float = math.inf
+
+    @property
+    def request_id(self) -> str:
+        """Name of the request in logs."""
+        return self.request.request_id
+
+    @property
+    def topic(self) -> str:
+        """Where the answer goes."""
+        return Topics(self.request.site, self.request.device).result
 
 
 @dataclass(slots=True, eq=False)
 class Task:
     """A request on its way through the segments: `segment` is the next one, for its features and state.
 
+    Features ``(P, channels)`` and the exit policy's state ``(S,)`` are there once they are decoded.
     `macs` and `compute_s` are what it has taken here so far: every request of a batch counts the whole time of the
     batch's segment, since that is what its device waits for. `rank` (the smallest goes first) and `waits` are the
     scheduler's.
@@ -51,8 +66,8 @@ class Task:
 
     work: Work
     segment: int
-    features: Float32
-    state: Float32
+    features: Float32 | None = None
+    state: Float32 | None = None
     macs: int = 0
     compute_s: float = 0.0
     rank: Rank = (0.0, math.inf, 0)
@@ -61,9 +76,9 @@ class Task:
     @property
     def begun(self) -> bool:
         """Whether a segment has run here."""
-        return self.segment > self.work.split + 1
+        return self.segment > self.work.request.split + 1
 
     @classmethod
     def of(cls, work: Work) -> Task:
         """Begin with the segment behind the split."""
-        return cls(work, work.split + 1, work.features, work.state)
+        return cls(work, work.request.split + 1)

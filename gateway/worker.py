@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from gateway.decoding import decode_tasks
 from gateway.engine import Engine
 from gateway.logs import RateLimitedLog, fields
 from gateway.monitoring import Metrics
@@ -83,7 +84,14 @@ class BatchWorker:
                 _LOGGER.exception("a batch was lost", extra=fields(requests=len(batch)))
 
     def _run(self, batch: list[Task]) -> None:
-        """Run a segment; what stays goes back to the scheduler before any answer is handed on."""
+        """Decode what has just come, and run a segment; what stays goes back before any answer is handed on."""
+        batch, refused = decode_tasks(batch)
+        for task, refusal in refused:
+            self._fail(task, refusal.reason, str(refusal))
+        if batch:
+            self._run_segment(batch)
+
+    def _run_segment(self, batch: list[Task]) -> None:
         began, segment = time.monotonic(), batch[0].segment
         self._metrics.batch_size.labels(segment).observe(len(batch))
         for task in batch:
@@ -102,18 +110,17 @@ class BatchWorker:
 
     def _try_again(self, batch: list[Task], error: Exception) -> None:
         if len(batch) == 1:
-            self._fail(batch[0], error)
+            self._fail(batch[0], "compute", f"the gateway could not compute it: {error}")
             return
         self._log.warning("a batch failed", reason="batch", requests=len(batch), error=error)
         middle = len(batch) // 2
-        self._run(batch[:middle])
-        self._run(batch[middle:])
+        self._run_segment(batch[:middle])
+        self._run_segment(batch[middle:])
 
-    def _fail(self, task: Task, error: Exception) -> None:
-        self._metrics.errors.labels("compute").inc()
-        self._log.warning("a request failed", reason="compute", request=task.work.request_id, error=error)
-        text = f"the gateway could not compute it: {error}"[:MAX_TEXT]
-        self._deliver(task.work, self._result(task, None, text))
+    def _fail(self, task: Task, reason: str, error: str) -> None:
+        self._metrics.errors.labels(reason).inc()
+        self._log.warning("a request failed", reason=reason, request=task.work.request_id, error=error)
+        self._deliver(task.work, self._result(task, None, error[:MAX_TEXT]))
 
     def _result(self, task: Task, answer: Answer | None, error: str = "") -> Result:
         work = task.work

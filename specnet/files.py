@@ -12,7 +12,7 @@ from typing import Any
 from specnet.errors import SpecnetError
 
 
-def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
+def write_atomically(path: Path | str, write: Callable[[Path], None], *, mode: int | None = None) -> Path:
     """Let `write` fill a temporary file beside `path`, force it to disk and rename it into place.
 
     Parameters
@@ -21,6 +21,8 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
         The final name. Its folder is created.
     write
         Called with the temporary path; it may open and close the file as it likes (h5py and zipfile do).
+    mode
+        Permissions, such as 0o600 for a secret, which nobody else can read at any moment; None as the umask says.
 
     Returns
     -------
@@ -36,10 +38,12 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files private; a result is as readable as any other file of this user
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        if mode is None:
+            # mkstemp makes files private; a result is as readable as any other file of this user
+            umask = os.umask(0)
+            os.umask(umask)
+            mode = 0o666 & ~umask
+        temporary.chmod(mode)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -48,9 +52,9 @@ def write_atomically(path: Path | str, write: Callable[[Path], None]) -> Path:
     return path
 
 
-def write_bytes(path: Path | str, data: bytes) -> Path:
+def write_bytes(path: Path | str, data: bytes, *, mode: int | None = None) -> Path:
     """Write `data` to `path` atomically."""
-    return write_atomically(path, lambda temporary: _fill(temporary, data))
+    return write_atomically(path, lambda temporary: _fill(temporary, data), mode=mode)
 
 
 def write_json(path: Path | str, document: Any) -> Path:

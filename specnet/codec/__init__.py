@@ -9,6 +9,7 @@ from specnet.codec.features import (
     EncodedFeatures,
     check_sum,
     decode_features,
+    decode_many,
     encode_features,
 )
 from specnet.codec.learned import BottleneckInfo, LearnedCodec
@@ -31,6 +32,7 @@ __all__ = [
     "StateLayout",
     "check_sum",
     "decode_features",
+    "decode_many",
     "encode_features",
     "pack_spectrum",
     "unpack_spectrum",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -32,8 +32,28 @@ class Codec(Protocol):
     def decode(self, data: bytes, shape: tuple[int, int]) -> Float32:
         """Features of the given shape; `CodecError` when the bytes cannot be that."""
 
+    def decode_many(self, data: Sequence[bytes], shape: tuple[int, int]) -> list[Float32 | CodecError]:
+        """Features of each, or what is wrong with its bytes."""
 
-class Plain:
+
+class _OneByOne:
+    """Codecs that gain nothing from many at once."""
+
+    def decode(self, data: bytes, shape: tuple[int, int]) -> Float32:
+        raise NotImplementedError
+
+    def decode_many(self, data: Sequence[bytes], shape: tuple[int, int]) -> list[Float32 | CodecError]:
+        """Features of each, or what is wrong with its bytes."""
+        found: list[Float32 | CodecError] = []
+        for one in data:
+            try:
+                found.append(self.decode(one, shape))
+            except CodecError as error:
+                found.append(error)
+        return found
+
+
+class Plain(_OneByOne):
     """The numbers themselves, little-endian, in the given type."""
 
     def __init__(self, dtype: str) -> None:
@@ -54,7 +74,7 @@ class Plain:
         return np.frombuffer(data, dtype=self._dtype).reshape(shape).astype(np.float32)
 
 
-class Int8:
+class Int8(_OneByOne):
     """Affine quantisation to 8 bits with a range for each channel (Jacob et al. 2018, eq. 1), then deflate.
 
     Layout: minimum and step of every channel (float32 each), then the deflated levels, channel after channel, because
@@ -159,14 +179,42 @@ def decode_features(
         When the codec is unknown, the shape is not the expected one, the checksum does not agree, or the content is
         not finite.
     """
-    codec = _find(encoded.codec, codecs)
+    (found,) = decode_many([encoded], expected_shape, codecs)
+    if isinstance(found, CodecError):
+        raise found
+    return found
+
+
+def decode_many(
+    encoded: Sequence[EncodedFeatures], expected_shape: tuple[int, int], codecs: Mapping[str, Codec] = CODECS
+) -> list[Float32 | CodecError]:
+    """Decode features ``(positions, channels)`` of one codec together: each, or its error as `decode_features` has it.
+
+    The codec is that of the first.
+    """
+    nothing: Float32 = np.empty(0, dtype=np.float32)
+    found: list[Float32 | CodecError] = [_damage(one, expected_shape) or nothing for one in encoded]
+    sound = [number for number, one in enumerate(found) if not isinstance(one, CodecError)]
+    if not sound:
+        return found
+    codec = codecs.get(encoded[0].codec)
+    if codec is None:
+        return [CodecError(_unknown(one.codec, codecs)) for one in encoded]
+    for number, one in zip(sound, codec.decode_many([encoded[n].data for n in sound], expected_shape), strict=True):
+        fine = isinstance(one, CodecError) or bool(np.isfinite(one).all())
+        found[number] = one if fine else CodecError("decoded features are not finite")
+    return found
+
+
+def _damage(encoded: EncodedFeatures, expected_shape: tuple[int, int]) -> CodecError | None:
+    """Look for what is wrong with features before they are decoded."""
     if encoded.shape not in (None, expected_shape):
-        raise CodecError(f"got features of shape {encoded.shape}, expected {expected_shape}")
-    check_sum(encoded)
-    features = codec.decode(encoded.data, expected_shape)
-    if not np.isfinite(features).all():
-        raise CodecError("decoded features are not finite")
-    return features
+        return CodecError(f"got features of shape {encoded.shape}, expected {expected_shape}")
+    try:
+        check_sum(encoded)
+    except CodecError as error:
+        return error
+    return None
 
 
 def check_sum(encoded: EncodedFeatures) -> None:
@@ -177,5 +225,9 @@ def check_sum(encoded: EncodedFeatures) -> None:
 
 def _find(name: str, codecs: Mapping[str, Codec]) -> Codec:
     if name not in codecs:
-        raise CodecError(f"unknown codec {name!r}; known: {', '.join(codecs)}")
+        raise CodecError(_unknown(name, codecs))
     return codecs[name]
+
+
+def _unknown(name: str, codecs: Mapping[str, Codec]) -> str:
+    return f"unknown codec {name!r}; known: {', '.join(codecs)}"

@@ -10,7 +10,7 @@ symbols.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,9 +193,28 @@ class LearnedCodec:
 
     def decode(self, data: bytes, shape: tuple[int, int]) -> Float32:
         """Features of the given shape; `CodecError` when the bytes cannot be that."""
+        (found,) = self.decode_many([data], shape)
+        if isinstance(found, CodecError):
+            raise found
+        return found
+
+    def decode_many(self, data: Sequence[bytes], shape: tuple[int, int]) -> list[Float32 | CodecError]:
+        """Features of each, or what is wrong with its bytes; one product for all of them."""
         if shape != self.info.shape:
-            raise CodecError(f"this bottleneck is for features of shape {self.info.shape}, expected are {shape}")
-        return self.restore(self.read_symbols(data))
+            wrong = CodecError(f"this bottleneck is for features of shape {self.info.shape}, expected are {shape}")
+            return [wrong] * len(data)
+        found: list[Float32 | CodecError] = []
+        symbols: dict[int, NDArray[np.int64]] = {}
+        for number, one in enumerate(data):
+            try:
+                symbols[number] = self.read_symbols(one)
+                found.append(self.base)
+            except CodecError as error:
+                found.append(error)
+        if symbols:
+            for number, features in zip(symbols, self.restore(np.stack(list(symbols.values()))), strict=True):
+                found[number] = features
+        return found
 
     def symbols(self, features: Float32) -> NDArray[np.int64]:
         """Whole numbers ``(Q, c)``, ``-levels .. levels``, of features ``(P, C)``."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ from typing import Literal, Self
 
 from specnet.errors import BrokerError
 from specnet.files import write_bytes
+from specnet.mqtt.mosquitto import mosquitto_path
 
 Kind = Literal["mosquitto", "amqtt"]
 LOOPBACK = "127.0.0.1"
@@ -41,12 +41,6 @@ set_tcp_nodelay true
 persistence false
 log_dest stderr
 """
-
-
-def mosquitto_path() -> str | None:
-    """Find mosquitto on PATH or where Debian and Homebrew put daemons; None when it is not installed."""
-    places = [os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"]
-    return shutil.which("mosquitto", path=os.pathsep.join(places))
 
 
 class Broker:
@@ -189,10 +183,13 @@ class Broker:
     def _wait_until_ready(self) -> bool:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline and self.running:
-            if _answers(self.host, self.port):
+            if self._is_ready():
                 return self.running
             time.sleep(0.02)
         return False
+
+    def _is_ready(self) -> bool:
+        return _answers(self.host, self.port)
 
     def _end(self, how: signal.Signals) -> None:
         process, self._process = self._process, None

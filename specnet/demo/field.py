@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from specnet.demo.broker import Broker, Kind, mosquitto_path
+from specnet.demo.broker import Broker, Kind
 from specnet.demo.children import Child, ChildError
 from specnet.demo.gateway_child import start_gateway
 from specnet.demo.model import SPLIT, DemoModel
 from specnet.demo.tally import Tally
 from specnet.demo.view import live_table
 from specnet.files import write_bytes
+from specnet.mqtt.mosquitto import mosquitto_path
 
 READY_TIMEOUT_S = 60.0
 SILENCE_TIMEOUT_S = 60.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import socket
 import threading
@@ -16,6 +17,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from specnet.errors import SpecnetError
+from specnet.mqtt.buffered import BufferedClient
 from specnet.mqtt.messages import Incoming, Will
 from specnet.mqtt.protocol import Answer, Version
 from specnet.mqtt.settings import BrokerSettings
@@ -119,6 +121,7 @@ class Connection:
         self._accepted_at: float | None = None
         self._reason = ""
         self._credentials = False
+        self._complaints = _Complaints()
         self._client = self._make_client(client_id, None if probe else will, manual_ack)
 
     def run(self, stopping: threading.Event) -> End:
@@ -170,7 +173,7 @@ class Connection:
 
     def _make_client(self, client_id: str, will: Will | None, manual_ack: bool) -> paho.Client:
         five = self.version == "5"
-        client = paho.Client(
+        client = BufferedClient(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             clean_session=None if five else True,
@@ -192,6 +195,7 @@ class Connection:
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         client.on_unsubscribe = self._on_unsubscribe
+        client.enable_logger(self._complaints.logger)
         return client
 
     def _open(self) -> None:
@@ -229,7 +233,7 @@ class Connection:
                 return
             code = self._client.loop(0.1 if waiting or self._closing.is_set() else 1.0)
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._note_end(paho.error_string(code))
+                self._note_end(self._complaints.last or paho.error_string(code))
 
     def _transmit(self, message: Outgoing) -> bool:
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain, message.properties)
@@ -259,6 +263,7 @@ class Connection:
             self._note_end(f"refused: {code}")
             return
         self._answer = Answer.ACCEPTED
+        client.disable_logger()  # it would be asked with every packet
         self._accepted_at = time.monotonic()
         if self._probe:
             self.close()
@@ -273,7 +278,8 @@ class Connection:
         elif flags.is_disconnect_packet_from_server:
             self._note_end(f"the broker disconnected: {code}")
         else:
-            self._note_end("connection lost")
+            # a broker that does not like a certificate says so to OpenSSL, not to MQTT
+            self._note_end(self._complaints.last or "connection lost")
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         try:
@@ -315,6 +321,19 @@ class Connection:
         self, _client: paho.Client, _data: Any, _mid: int, _codes: list[ReasonCode], _properties: Any
     ) -> None:
         self._listener.released()
+
+
+class _Complaints(logging.Handler):
+    """The last error that paho tells its logger only."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.logger = logging.Logger("paho", logging.ERROR)
+        self.logger.addHandler(self)
+        self.last = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = record.getMessage()
 
 
 def _without_delay(_client: paho.Client, _data: Any, sock: Any) -> None:

@@ -142,6 +142,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         """
         if not self.tls:
             return None
+        for name in ("ca_file", "cert_file", "key_file"):
+            _check_readable(name, getattr(self, name))
         try:
             context = ssl.create_default_context(cafile=self.ca_file or None)
         except OSError as error:
@@ -154,7 +156,8 @@ class BrokerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 context.load_cert_chain(self.cert_file, self.key_file or None, password=_no_passphrase)
             except OSError as error:
                 files = f"cert_file {self.cert_file!r}, key_file {self.key_file!r}"
-                raise ConfigurationError(f"{files} are unusable: {error}") from error
+                hint = "" if self.key_file else "; without key_file the key is expected in cert_file"
+                raise ConfigurationError(f"{files} are unusable: {error}{hint}") from error
         return context
 
 
@@ -167,6 +170,17 @@ class _TidySocket(ssl.SSLSocket):
         except BaseException:
             self.close()
             raise
+
+
+def _check_readable(name: str, path: str) -> None:
+    """Say which file is missing; OpenSSL does not."""
+    if not path:
+        return
+    try:
+        with Path(path).open("rb"):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"{name} {path!r} cannot be read: {error.strerror or error}") from error
 
 
 def _no_passphrase() -> str:

@@ -66,7 +66,11 @@ class Quantiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def sample(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
         """Draw ``(n,)`` values."""
-        return np.interp(rng.random(n), PROBABILITIES, self.values)
+        return self.at(rng.random(n))
+
+    def at(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values at places ``(n,)`` from 0 to 1 of the distribution."""
+        return np.interp(places, PROBABILITIES, self.values)
 
     @property
     def p50(self) -> float:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support_bundle import DeviceSide, make_bundle, spectra
+from support_gateway import decoded
 
 from gateway.engine import OnnxEngine
 from gateway.intake import RefusedRequest, check_request, read_request, request_key
@@ -39,7 +40,7 @@ def topic_of(request: OffloadRequest) -> str:
 
 def outcome(message: Incoming, model: ServedModel) -> str:
     try:
-        check_request(read_request(message), message, {model.bundle_id: model}.get)
+        decoded(check_request(read_request(message), message, {model.bundle_id: model}.get))
     except RefusedRequest as refusal:
         return refusal.reason
     return "request"
@@ -104,9 +105,10 @@ def test_a_good_request_becomes_work(served) -> None:
     message = incoming(topic_of(good), encode(good))
     work = check_request(read_request(message), message, {model.bundle_id: model}.get)
     assert work.key == request_key(good)
-    assert work.features.shape == (8, 4)
-    assert work.state.shape == (3,)
-    assert (work.topic, work.correlation) == ("specnet/v1/lab/probe-1/result", b"c")
+    [task] = decoded(work)
+    assert task.features.shape == (8, 4)
+    assert task.state.shape == (3,)
+    assert (work.topic, work.incoming.correlation) == ("specnet/v1/lab/probe-1/result", b"c")
 
 
 @pytest.mark.parametrize("field", ["site", "device", "bundle"])

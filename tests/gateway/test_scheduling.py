@@ -5,15 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
-import numpy as np
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support_broker import wait_until
 
+from gateway.answers import RequestKey
 from gateway.scheduling import KEPT, Refusal, Scheduler
 from gateway.work import Task, Work
+from specnet.codec import EncodedFeatures
+from specnet.mqtt import Incoming
+from specnet.wire import OffloadRequest
 
 Make = Callable[..., Work]
 NOW = 1000.0
@@ -213,16 +218,18 @@ def test_the_oldest_of_each_kind_is_known(make_work: Make) -> None:
 @pytest.fixture(scope="module")
 def template() -> Work:
     """A request whose content does not matter."""
-    from types import SimpleNamespace
-
-    from gateway.answers import RequestKey
-    from specnet.mqtt import Incoming
-
-    nothing = np.zeros((1, 1), np.float32)
     model = SimpleNamespace(bundle_id="b")
+    request = OffloadRequest(
+        site="lab",
+        device="d",
+        boot=1,
+        sequence=0,
+        bundle="b",
+        split=1,
+        features=EncodedFeatures("float32", None, b"", 0),
+    )
     incoming = Incoming(topic="", payload=b"", qos=1, retain=False)
-    key = RequestKey("lab", "d", 1, 0, "b", 1, 0)
-    return Work(key, "", model, 1, nothing, nothing[0], False, NOW, incoming, "", None)  # type: ignore[arg-type]
+    return Work(RequestKey("lab", "d", 1, 0, "b", 1, 0), request, model, NOW, incoming)  # type: ignore[arg-type]
 
 
 @settings(max_examples=200, deadline=None)
@@ -248,7 +255,8 @@ def test_every_request_is_taken_or_shed_once_and_nothing_is_kept(template: Work,
 
     for number, (device, split, audit, deadline, steps) in enumerate(events):
         key = template.key._replace(device=device, sequence=number)
-        work = replace(template, key=key, split=split, audit=audit, deadline=NOW + deadline)
+        request = msgspec.structs.replace(template.request, split=split, audit=audit)
+        work = replace(template, key=key, request=request, deadline=NOW + deadline)
         admission = scheduler.put(work)
         if admission.shed is not None:
             shed.append(admission.victim or work)
@@ -267,7 +275,8 @@ def test_tables_do_not_grow_with_what_has_gone(template: Work) -> None:
     scheduler = Scheduler(5, clock=lambda: NOW)
     for number in range(1000):
         key = template.key._replace(device=f"device-{number}", sequence=number)
-        scheduler.put(replace(template, key=key, audit=number % 2 == 0, deadline=NOW + 1))
+        request = msgspec.structs.replace(template.request, audit=number % 2 == 0)
+        scheduler.put(replace(template, key=key, request=request, deadline=NOW + 1))
         scheduler.take(1)
     for table in (scheduler._deadlines, scheduler._newest_audits, scheduler._next_turns):
         assert len(table) <= KEPT * 5 + 1

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from support_bundle import DeviceSide, spectra
-from support_gateway import answers_of
+from support_gateway import answers_of, decoded
 
 from gateway.engine import OnnxEngine
 from gateway.monitoring import Metrics
 from gateway.scheduling import Scheduler
 from gateway.step import run_step
-from gateway.work import Task, Work
+from gateway.work import Work
 from gateway.worker import BatchWorker
 from specnet.errors import ModelError
 from specnet.runtime import SegmentOutput
@@ -69,7 +71,7 @@ def test_each_segment_runs_only_the_requests_that_are_still_undecided(engine: Re
 
 
 def test_logits_that_are_not_finite_are_no_answer(engine: RecordingEngine, make_work: Make) -> None:
-    task = Task.of(make_work(0))
+    [task] = decoded(make_work(0))
     before = task.segment, task.macs, task.compute_s
     engine.spoils = True
     with pytest.raises(ModelError, match="segment 2 gives logits that are not finite"):
@@ -120,7 +122,7 @@ def test_one_request_that_breaks_the_engine_does_not_take_its_batch_along(
     engine: RecordingEngine, make_work: Make, device_side: DeviceSide
 ) -> None:
     works = [make_work(number) for number in range(20)]
-    poison = works[7].features
+    [poison] = [task.features for task in decoded(works[7])]
     engine.fails = lambda index, features: index == 2 and any(np.array_equal(row, poison) for row in features)
     results, metrics = served(engine, works)
     assert all(len(found) == 1 for found in results.values())
@@ -161,3 +163,18 @@ def test_an_error_while_answering_does_not_stop_the_worker(engine: RecordingEngi
     assert worker.join(30)
     assert seen == [0, 1, 2]
     assert errors(metrics, "internal") == 3
+
+
+def test_a_damaged_request_is_answered_with_the_reason_and_the_others_of_its_batch_are_served(
+    engine: RecordingEngine, make_work: Make
+) -> None:
+    works = [make_work(number) for number in range(9)]
+    good = works[4].request
+    features = replace(good.features, data=good.features.data[:-1] + b"\0\0")
+    works[4] = dataclasses.replace(works[4], request=replace(good, features=features))
+    works[6] = dataclasses.replace(works[6], request=replace(good, state=b"", packed_state=False, checksum=None))
+    results, metrics = served(engine, works)
+    assert "checksum" in results[4][0].error
+    assert "state has 0 numbers" in results[6][0].error
+    assert [number for number, found in sorted(results.items()) if not found[0].error] == [0, 1, 2, 3, 5, 7, 8]
+    assert errors(metrics, "features") == errors(metrics, "state") == 1

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch", reason="a bottleneck is trained here")
 
-from support_gateway import answers_of
+from support_gateway import answers_of, decoded
 
 from device.classifier import LocalAnswer, LocalClassifier
 from device.offloading import RequestMaker
@@ -142,6 +142,6 @@ def test_damage_on_the_way_is_answered_with_an_error(
             changed = msgspec.msgpack.encode([*fields[:place], bytes(bad), *fields[place + 1 :]])
             incoming = Incoming(topic, changed, 1, False)
             with pytest.raises(RefusedRequest, match="checksum") as refusal:
-                check_request(read_request(incoming), incoming, {model.bundle_id: model}.get)
+                decoded(check_request(read_request(incoming), incoming, {model.bundle_id: model}.get))
             assert refusal.value.reason == "features"
             assert refusal.value.request is not None

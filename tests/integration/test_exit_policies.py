@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from support_bundle import CLASSES, N_POINTS, make_bundle, spectra
-from support_gateway import answers_of
+from support_gateway import answers_of, decoded
 
 from device.classifier import LocalAnswer, LocalClassifier
 from device.offloading import RequestMaker
@@ -79,7 +79,7 @@ def test_device_and_gateway_give_the_answers_of_the_whole_network(policy: ExitPo
                 [(_, near)] = answers_of(engine, [packed])
                 agreeing += near.label == expected.labels[row]
                 layout = bundle.manifest.state_layout
-                np.testing.assert_array_equal(packed.state, layout.decode(layout.encode(answer.state)))
+                np.testing.assert_array_equal(decoded(packed)[0].state, layout.decode(layout.encode(answer.state)))
                 work = check_request(exact, Incoming("", payload, 1, False), {model.bundle_id: model}.get)
                 [(_, final)] = answers_of(engine, [work])
                 found = final.label, final.exit_index, final.known
@@ -107,7 +107,7 @@ def test_a_state_of_another_policy_and_an_absurd_one_are_refused(tmp_path: Path)
     ):
         changed = msgspec.structs.replace(request, state=state.astype("<f4").tobytes())
         with pytest.raises(RefusedRequest, match=message) as refusal:
-            check_request(changed, Incoming("", b"", 1, False), {model.bundle_id: model}.get)
+            decoded(check_request(changed, Incoming("", b"", 1, False), {model.bundle_id: model}.get))
         assert refusal.value.reason == "state"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,14 @@ def test_a_giant_is_refused_without_reading_it_and_so_is_what_has_no_end(tmp_pat
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"cannot read note .*: Is a directory"):
         read_bounded(tmp_path, 10, "note", ModelError)
+
+
+def test_a_secret_is_private_while_it_is_written_and_afterwards(tmp_path: Path) -> None:
+    seen = []
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(b"secret")
+        seen.append(stat.S_IMODE(temporary.stat().st_mode))
+
+    path = write_atomically(tmp_path / "key", write, mode=0o600)
+    assert [*seen, stat.S_IMODE(path.stat().st_mode)] == [0o600, 0o600]

@@ -16,8 +16,9 @@ from typing import NoReturn
 
 import pytest
 
-from specnet.demo.broker import Broker, mosquitto_path
+from specnet.demo.broker import Broker
 from specnet.mqtt import BrokerSettings, Incoming, MqttSession
+from specnet.mqtt.mosquitto import mosquitto_path
 
 __all__ = [
     "Broker",

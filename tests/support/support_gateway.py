@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from support_broker import Broker, Inbox, connected_session, wait_until
 
+from gateway.decoding import decode_tasks
 from gateway.engine import Engine
 from gateway.step import Answer, run_step
 from gateway.work import Task, Work
@@ -31,9 +32,18 @@ ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30.0
 
 
+def decoded(*batch: Work) -> list[Task]:
+    """Decode requests of one split; one that cannot be decoded raises its refusal."""
+    tasks, refused = decode_tasks([Task.of(work) for work in batch])
+    for _, refusal in refused:
+        raise refusal
+    return tasks
+
+
 def answers_of(engine: Engine, batch: Sequence[Work]) -> list[tuple[Task, Answer]]:
     """Take requests of one split to their answers, a segment after the other, without a scheduler."""
-    tasks, answered = [Task.of(work) for work in batch], []
+    tasks = decoded(*batch)
+    answered: list[tuple[Task, Answer]] = []
     while tasks:
         step = run_step(engine, tasks)
         answered += step.answered
@@ -194,11 +204,11 @@ def _sum(page: str, name: str, labels: dict[str, str]) -> float:
 class DeviceEnd:
     """Sends requests as a device does, again and again until the result is there; a context manager."""
 
-    def __init__(self, broker: Broker, *, site: str = "lab", device: str = "probe-1") -> None:
+    def __init__(self, broker: Broker, *, site: str = "lab", device: str = "probe-1", **settings: object) -> None:
         self.topics = Topics(site, device)
         self.inbox = Inbox()
         self.session: MqttSession = connected_session(
-            broker, f"device-{device}-{time.monotonic_ns()}", self.topics.result, on_message=self.inbox
+            broker, f"device-{device}-{time.monotonic_ns()}", self.topics.result, on_message=self.inbox, **settings
         )
 
     def __enter__(self) -> Self:

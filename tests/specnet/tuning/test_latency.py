@@ -168,3 +168,15 @@ def test_what_a_profile_lacks_is_named() -> None:
 def test_loads_that_are_none_are_refused(changes: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match="got"):
         conditions(**changes)
+
+
+def test_losses_come_in_their_exact_share_and_independently_of_delays() -> None:
+    option, under = make_option(split=1, codec="int8", n_bytes=150), conditions(link=LINK_PRESETS["nb-iot"])
+    loss, retry_ms = under.link.loss, 1e3 * under.link.retry_s
+    few, many = (draw_times(option, under, moments) for moments in (2000, 20_000))
+    for times in (few, many):
+        n = len(times.rows)
+        assert (times.late_ms > 0).sum() == pytest.approx(loss * n, abs=1)
+        assert (times.late_ms > 1.5 * retry_ms).sum() == pytest.approx(loss**2 * n, abs=1)
+        assert abs(np.corrcoef(times.late_ms, times.half_ms)[0, 1]) < 0.1
+    assert len(many.rows) == 10 * len(few.rows)
