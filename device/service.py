@@ -32,13 +32,13 @@ from device.reporter import OnAnswer, Reporter
 from device.results import ResultChecker
 from device.spectrometers.axis import resolve_axis
 from device.spectrometers.instrument import Instrument, create_instrument
-from device.systemd import Notifier, Watchdog
 from device.textfile import Snapshot, TextFile
-from device.upkeep import PERIOD_S, Upkeep
 from device.uplink import Uplink
 from specnet.bundle import Bundle
 from specnet.errors import CodecError, MessageTooLargeError
 from specnet.handover import codecs_in_use
+from specnet.systemd import Notifier, Watchdog
+from specnet.upkeep import PERIOD_S, Upkeep
 from specnet.wire import MAX_PAYLOAD_BYTES, Birth, Command
 from specnet.wire.messages import MAX_TEXT
 

@@ -39,6 +39,13 @@ class Claim(Enum):
     UNDER_WAY = "it waits or is being computed"
 
 
+class Waiting(NamedTuple):
+    """Requests without an answer: how many, and how long ago the oldest came, in seconds (0 when there is none)."""
+
+    requests: int
+    oldest_s: float
+
+
 class Answers:
     """Results of the last requests, bounded by count and age, and the requests under way.
 
@@ -60,9 +67,10 @@ class Answers:
         self._clock = clock
         self._lock = threading.Lock()
         self._results: OrderedDict[RequestKey, tuple[float, Result]] = OrderedDict()
-        self._under_way: set[RequestKey] = set()
+        # audit samples and the others apart, in order of arrival
+        self._under_way: dict[bool, dict[RequestKey, float]] = {False: {}, True: {}}
 
-    def claim(self, key: RequestKey) -> Result | Claim:
+    def claim(self, key: RequestKey, *, audit: bool = False) -> Result | Claim:
         """Return the known result, or say who computes it; after `Claim.NEW`, call `finish` or `release`."""
         with self._lock:
             known = self._results.get(key)
@@ -72,15 +80,15 @@ class Answers:
                     self._results.move_to_end(key)
                     return result
                 del self._results[key]
-            if key in self._under_way:
+            if key in self._under_way[False] or key in self._under_way[True]:
                 return Claim.UNDER_WAY
-            self._under_way.add(key)
+            self._under_way[audit][key] = self._clock()
             return Claim.NEW
 
     def finish(self, key: RequestKey, result: Result) -> None:
         """Remember the result of a claimed request."""
         with self._lock:
-            self._under_way.discard(key)
+            self._settle(key)
             self._results[key] = (self._clock(), result)
             self._results.move_to_end(key)
             while len(self._results) > self._limit:
@@ -89,12 +97,28 @@ class Answers:
     def release(self, key: RequestKey) -> None:
         """Give a claimed request up: when it comes again it is computed."""
         with self._lock:
-            self._under_way.discard(key)
+            self._settle(key)
 
-    def under_way(self, bundle: str) -> bool:
+    @property
+    def under_way(self) -> int:
+        """How many claimed requests have no answer yet."""
+        with self._lock:
+            return len(self._under_way[False]) + len(self._under_way[True])
+
+    def waiting(self, audit: bool) -> Waiting:
+        """Describe the claimed requests without an answer: audit samples, or the others."""
+        with self._lock:
+            moments = self._under_way[audit].values()
+            return Waiting(len(moments), self._clock() - next(iter(moments)) if moments else 0.0)
+
+    def wants(self, bundle: str) -> bool:
         """Whether a request for this bundle is claimed and has neither a result nor been given up."""
         with self._lock:
-            return any(key.bundle == bundle for key in self._under_way)
+            return any(key.bundle == bundle for claims in self._under_way.values() for key in claims)
 
     def __len__(self) -> int:
         return len(self._results)
+
+    def _settle(self, key: RequestKey) -> None:
+        if self._under_way[False].pop(key, None) is None:
+            self._under_way[True].pop(key, None)

@@ -1,4 +1,4 @@
-"""``specnet-gateway``: serve, models, publish, selftest, profile, broker-config."""
+"""``specnet-gateway``: serve, models, publish, selftest, profile, init, broker-config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -19,7 +19,8 @@ from gateway.broker_config.command import add_broker_config
 from gateway.check import Check
 from gateway.config import PREFIX, GatewaySettings
 from gateway.engine import EngineSettings, create_engine
-from gateway.logs import configure_logging
+from gateway.init_command import add_init
+from gateway.logs import Format, Level, configure_logging
 from gateway.models import ModelStore
 from gateway.profiling import REST_S, measure_gateway
 from gateway.publish_command import add_publish
@@ -44,6 +45,8 @@ _OPTIONS = {
     "name": "name",
     "max_batch": "max_batch",
     "metrics_port": "monitoring.port",
+    "log_format": "log.format",
+    "log_level": "log.level",
 }
 """Command-line options and the settings they override."""
 
@@ -72,7 +75,9 @@ def _serve(options: argparse.Namespace) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    with GatewayService(_settings(options)) as service:
+    settings = _settings(options)
+    configure_logging(settings.log.level, settings.log.format)
+    with GatewayService(settings) as service:
         _print_json(service.ready())
         service.run(stopping)
     return 0
@@ -206,6 +211,8 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--name", help="name of this gateway in results")
     serve.add_argument("--max-batch", type=int, help="most requests of a batch")
     serve.add_argument("--metrics-port", type=int, help="port of /metrics and /healthz on loopback; 0 takes a free one")
+    serve.add_argument("--log-format", choices=get_args(Format), help="lines of key=value, or of JSON (default: text)")
+    serve.add_argument("--log-level", choices=get_args(Level), help="least level that is logged (default: info)")
     models = commands.add_parser("models", help="list or add bundles").add_subparsers(required=True, metavar="ACTION")
     listing = _command(
         models, "list", _models_list, "List the bundles of a store.", "specnet-gateway models list --json"
@@ -249,6 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     profile.add_argument("--seed", type=int, default=0, help="of the moments at which requests come")
     add_publish(commands)
+    add_init(commands)
     add_broker_config(commands)
     for command in (listing, adding, selftest, profile):
         _add_engine(command)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from gateway.logs import Format, Level
 from specnet.errors import ConfigurationError, WireError
 from specnet.mqtt import BrokerSettings
 from specnet.ranges import check_range
@@ -18,13 +19,34 @@ PREFIX = "SPECNET_GATEWAY"
 
 
 class MonitoringSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where ``/metrics`` and ``/healthz`` listen; port 0 takes a free one."""
+    """The table ``[monitoring]``: where ``/metrics`` and ``/healthz`` listen.
+
+    Parameters
+    ----------
+    host, port
+        The loopback interface unless others, who need no password, shall see it; port 0 takes a free one.
+    """
 
     host: str = "127.0.0.1"
     port: int = 9464
 
     def __post_init__(self) -> None:
         check_range("monitoring.port", self.port, 0, 65_535)
+
+
+class LogSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table ``[log]``: what is written to stderr.
+
+    Parameters
+    ----------
+    format
+        ``text`` is a line of key=value, ``json`` a document a line.
+    level
+        ``debug``, ``info``, ``warning`` or ``error``; at ``debug`` each request can be followed by its id.
+    """
+
+    format: Format = "text"
+    level: Level = "info"
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +89,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         How long to go on computing after SIGTERM.
     shared_subscription
         ``auto`` shares on MQTT 5 and not on 3.1.1; ``always``, ``never``.
-    broker, monitoring
+    broker, monitoring, log
         Tables of their own.
 
     Raises
@@ -102,6 +124,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     shared_subscription: Literal["auto", "always", "never"] = "auto"
     broker: BrokerSettings = BrokerSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    log: LogSettings = LogSettings()
 
     def __post_init__(self) -> None:
         try:

@@ -179,7 +179,7 @@ class Scheduler:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
             first = self._first()
-            if first is not None and linger_s > 0:
+            if first is not None and not first.begun and linger_s > 0:
                 queue, full_at = self._groups[_group_of(first)], first.work.arrived + linger_s
                 self._changed.wait_for(
                     lambda: self._closed or queue.size >= max_batch, max(0.0, full_at - self._clock())

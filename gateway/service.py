@@ -17,16 +17,22 @@ from gateway.engine import EngineSettings, create_engine
 from gateway.keeping import StoreKeeper
 from gateway.logs import fields
 from gateway.models import ModelStore
-from gateway.monitoring import Metrics
+from gateway.monitoring import Metrics, Watched
 from gateway.own_certificates import soon_over
 from gateway.residency import Room
 from gateway.scheduling import Scheduler
 from gateway.session import OffloadSession
+from gateway.vitality import Vitality
 from gateway.worker import BatchWorker
+from specnet import __version__
+from specnet.systemd import Notifier
+from specnet.upkeep import PERIOD_S, Upkeep
 
 _LOGGER = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 5.0
 JOIN_TIMEOUT_S = 2.0
+LEAVING_SHARE = 0.5
+"""Part of the time for draining in which requests that were on their way are still taken."""
 
 
 class GatewayService:
@@ -36,6 +42,8 @@ class GatewayService:
     ----------
     settings
         Everything that can be configured.
+    notifier
+        Tells the service manager; systemd's, where it has started this process, by default.
 
     Raises
     ------
@@ -43,17 +51,17 @@ class GatewayService:
         When store, engine, monitoring address or broker files cannot be used.
     """
 
-    def __init__(self, settings: GatewaySettings) -> None:
+    def __init__(self, settings: GatewaySettings, notifier: Notifier | None = None) -> None:
         self.settings = settings
         self.metrics = Metrics()
         engine = create_engine(EngineSettings.of(settings))
-        answers = Answers(settings.answers, settings.answer_age_s)
+        self.answers = Answers(settings.answers, settings.answer_age_s)
         self.store = ModelStore.of(
             settings,
             engine,
             max_batch=settings.max_batch,
             room=Room(max_bytes=settings.max_model_bytes),
-            in_use=answers.under_way,
+            in_use=self.answers.wants,
         )
         self.keeper = StoreKeeper(self.store, self.metrics, settings.rescan_s)
         self.scheduler = Scheduler(settings.max_queue)
@@ -61,7 +69,7 @@ class GatewayService:
             settings,
             find_model=self.store.find,
             submit=self.scheduler.put,
-            answers=answers,
+            answers=self.answers,
             metrics=self.metrics,
             # unique, because a second client of the same name would throw the first one out
             client_id=f"specnet-gateway-{os.getpid()}-{secrets.token_hex(4)}",
@@ -71,21 +79,36 @@ class GatewayService:
             self.scheduler,
             self.metrics,
             self.session.reply,
+            self.session.give_up,
             gateway=settings.name,
             max_batch=settings.max_batch,
             linger_s=settings.max_wait_ms / 1e3,
         )
-        self.metrics.watch(
-            queue_depth=self.scheduler.__len__,
-            connected=lambda: self.session.mqtt.connected,
-            bundles=lambda: len(self.store.models),
-            session=self.session.mqtt.counters,
-        )
         self._engine_name = engine.name
+        self.metrics.watch(
+            Watched(
+                version=__version__,
+                engine=engine.name,
+                waiting=self.answers.waiting,
+                connected=lambda: self.session.mqtt.connected,
+                healthy=lambda: not self.problems(),
+                bundles=lambda: self.store.models,
+                session=self.session.mqtt.counters,
+            )
+        )
+        self.vitality = Vitality(
+            notifier or Notifier(),
+            problems=self.problems,
+            alive=lambda: self.worker.alive,
+            under_way=lambda: self.answers.under_way,
+            replies=lambda: self.session.replies,
+        )
+        self._upkeep = Upkeep((self.vitality.look,), min(PERIOD_S, self.vitality.interval_s / 4 or PERIOD_S))
         self._endpoint = MonitoringEndpoint(
             settings.monitoring.host, settings.monitoring.port, metrics=self.metrics.text, problems=self.problems
         )
         self._open = ExitStack()
+        self._stopping = False
 
     def __enter__(self) -> Self:
         self.start()
@@ -96,7 +119,7 @@ class GatewayService:
 
     def problems(self) -> list[str]:
         """Return why requests cannot be served now; empty when they can."""
-        found = []
+        found = ["it is being stopped"] if self._stopping else []
         if not self.session.mqtt.connected:
             found.append(f"not connected to broker {self.settings.broker.host}:{self.settings.broker.port}")
         elif not self.session.subscribed:
@@ -118,7 +141,10 @@ class GatewayService:
         self.worker.start()
         self.keeper.start()
         self.session.start()
-        _LOGGER.info("started", extra=fields(engine=self._engine_name, bundles=len(self.store.models)))
+        self._upkeep.start()
+        _LOGGER.info(
+            "started", extra=fields(version=__version__, engine=self._engine_name, bundles=len(self.store.models))
+        )
 
     def ready(self) -> dict[str, Any]:
         """Describe the running service, for whoever started it."""
@@ -144,15 +170,27 @@ class GatewayService:
                 _LOGGER.exception("the upkeep failed")
 
     def stop(self) -> None:
-        """Take nothing more, finish what waits within `drain_s`, publish it, disconnect."""
-        deadline = time.monotonic() + self.settings.drain_s
+        """Ask for nothing more, finish within `drain_s` what was taken, publish it, disconnect.
+
+        What cannot be finished is left unacknowledged, for a replica or the device's next attempt.
+        """
+        drain_s = self.settings.drain_s
+        deadline = time.monotonic() + drain_s
+        self._stopping = True
+        self.vitality.stopping(drain_s + JOIN_TIMEOUT_S + 2 * STOP_TIMEOUT_S)
+        waiting = self.answers.under_way
+        self.session.leave(LEAVING_SHARE * drain_s)
         self.session.close_intake()
         self.scheduler.close()
-        waiting = len(self.scheduler)
+        given_up = []
         if not self.worker.join(max(0.0, deadline - time.monotonic())):
-            self.session.give_up(self.scheduler.discard())
+            given_up = self.scheduler.discard()
+            self.session.give_up(given_up)
             self.worker.join(JOIN_TIMEOUT_S)  # the batch that is being computed
         self.session.stop(STOP_TIMEOUT_S)
         self.keeper.stop(JOIN_TIMEOUT_S)
+        self._upkeep.stop()
         self._open.close()
-        _LOGGER.info("stopped", extra=fields(waited_for=waiting))
+        _LOGGER.info(
+            "stopped", extra=fields(waiting=waiting, given_up=len(given_up), unfinished=self.answers.under_way)
+        )

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from gateway.answers import Answers, Claim
 from gateway.config import GatewaySettings
@@ -14,7 +15,7 @@ from gateway.logs import RateLimitedLog, fields
 from gateway.models import ServedModel, UnloadedModel
 from gateway.monitoring import Metrics
 from gateway.replay import ReplayGuard
-from gateway.scheduling import Admission
+from gateway.scheduling import Admission, Refusal
 from gateway.work import Work
 from specnet.errors import SpecnetError
 from specnet.mqtt import Incoming, MqttSession
@@ -24,6 +25,10 @@ from specnet.wire.messages import MAX_TEXT
 _LOGGER = logging.getLogger(__name__)
 CONGESTION_PATIENCE_S = 5.0
 CONGESTION_PAUSE_S = 0.005
+QUIET_S = 0.25
+BUSY_QUIET_S = 1.0
+"""How long nothing may come and nothing be answered before it is over; longer while there is something to answer."""
+LOOK_S = 0.01
 
 
 class OffloadSession:
@@ -65,7 +70,10 @@ class OffloadSession:
         self._metrics = metrics
         self._log = RateLimitedLog(_LOGGER)
         self._closed = threading.Event()
+        self._leaving = threading.Event()
         self._shared = False
+        self.replies = 0
+        """Results that were handed on so far; repeated ones, and errors about messages, are not among them."""
         # counters of the MQTT session when the present connection began
         self._granted_before = self._refused_before = 0
         self.mqtt = MqttSession(
@@ -100,6 +108,30 @@ class OffloadSession:
             self._shared = False
             self.mqtt.subscribe(self._filter())
 
+    def leave(self, timeout_s: float) -> None:
+        """Ask the broker for no more requests, and go on taking those that were on their way here already.
+
+        Replicas get the new ones at once. What the broker has queued for this member of the group nobody else would
+        get; it comes as other messages are acknowledged. It is over when nothing has come, and nothing was answered,
+        for a moment, and after `timeout_s` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        confirmed = self.mqtt.counters["unsubscribed"] + 1
+        self._leaving.set()
+        self.mqtt.unsubscribe(self._filter())
+        before, changed = self._movement(), time.monotonic()
+        while self.mqtt.connected and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+            found = self._movement()
+            if found != before:
+                before, changed = found, time.monotonic()
+            idle = self.mqtt.counters["unsubscribed"] >= confirmed and not self._answers.under_way
+            if time.monotonic() - changed >= (QUIET_S if idle else BUSY_QUIET_S):
+                return
+
+    def _movement(self) -> tuple[int, int]:
+        return self.mqtt.counters["received"], self.replies
+
     def close_intake(self) -> None:
         """Handle no more messages. They stay unacknowledged: a replica or the device's next attempt takes them."""
         self._closed.set()
@@ -124,7 +156,8 @@ class OffloadSession:
 
     def _take(self, request: OffloadRequest, incoming: Incoming) -> None:
         key = request_key(request)
-        known = self._answers.claim(key)
+        self._trace("a request has come", request, split=request.split, audit=request.audit)
+        known = self._answers.claim(key, audit=request.audit)
         if known is Claim.NEW:
             try:
                 work = check_request(request, incoming, self._find_model)
@@ -141,21 +174,28 @@ class OffloadSession:
                 raise
             return
         self._metrics.duplicates.inc()
+        self._trace("the request is a repeated one", request, answered=isinstance(known, Result))
         if isinstance(known, Result):
+            self._metrics.resent.inc()
             self._publish(Topics(request.site, request.device).result, known, incoming.correlation)
         self.mqtt.acknowledge(incoming)
 
     def _queue(self, work: Work) -> None:
         self._metrics.requests.labels(work.model.bundle_id, work.request.split).inc()
+        # before the worker can have it, or its answer might be in the log first
+        self._trace("the request is queued", work.request)
         admission = self._submit(work)
         if admission.shed is not None:
-            self._shed(admission.victim or work, admission.shed.value)
+            unwanted = admission.victim or work
+            self._shed(unwanted, admission.shed.value)
+            # what comes too late to be computed here is left to others
+            if admission.shed is not Refusal.CLOSED:
+                self.mqtt.acknowledge(unwanted.incoming)
 
     def _shed(self, work: Work, reason: str) -> None:
         self._answers.release(work.key)
         self._metrics.shed.labels(reason).inc()
-        self._log.warning("a request was shed", reason=reason, request=work.request_id)
-        self.mqtt.acknowledge(work.incoming)
+        self._log.warning("a request was shed", reason=reason, **_who(work.request))
 
     def _refuse(self, refusal: RefusedRequest, incoming: Incoming) -> None:
         self._metrics.errors.labels(refusal.reason).inc()
@@ -164,7 +204,7 @@ class OffloadSession:
             "a message was refused",
             reason=refusal.reason,
             topic=incoming.topic,
-            request="" if request is None else request.request_id,
+            **({"request": ""} if request is None else _who(request)),
             error=refusal,
         )
         if request is not None:
@@ -188,7 +228,7 @@ class OffloadSession:
                 "answered on the device's own topic instead",
                 reason="response_topic",
                 wanted=incoming.response_topic,
-                request=request.request_id,
+                **_who(request),
             )
 
     def _subscribe(self) -> None:
@@ -197,6 +237,8 @@ class OffloadSession:
         Shared subscriptions are part of MQTT 5. A broker of version 3.1.1 may know them too, but one that does not
         takes the filter for a literal topic and delivers nothing, so the plain filter is the safe one there.
         """
+        if self._leaving.is_set():
+            return
         self._granted_before = self.mqtt.counters["subscribed"]
         self._refused_before = self.mqtt.counters["refused"]
         choice = self._settings.shared_subscription
@@ -217,9 +259,25 @@ class OffloadSession:
             self._answers.finish(work.key, result)
         self._publish(work.topic, result, work.incoming.correlation, patience_s=CONGESTION_PATIENCE_S)
         self.mqtt.acknowledge(work.incoming)
+        self.replies += 1
+        took = time.monotonic() - work.arrived
+        self._metrics.request_seconds[work.request.audit].observe(took)
+        self._trace(
+            "a request is answered",
+            work.request,
+            exit=result.exit_index,
+            queue_ms=result.queue_ms,
+            compute_ms=result.compute_ms,
+            ms=1e3 * took,
+            error=result.error,
+        )
 
     def give_up(self, works: list[Work]) -> None:
-        """Shed requests that will not be computed any more."""
+        """Shed requests that will not be computed any more here.
+
+        They stay unacknowledged: some brokers hand such messages of a member that leaves to another one, and behind
+        the others the device sends them again.
+        """
         for work in works:
             self._shed(work, "stopping")
 
@@ -242,4 +300,21 @@ class OffloadSession:
         except SpecnetError as error:
             problem = error
         self._metrics.errors.labels("unpublished").inc()
-        self._log.warning("a result was not sent", reason="unpublished", request=result.request_id, error=problem)
+        self._log.warning(
+            "a result was not sent",
+            reason="unpublished",
+            request=result.request_id,
+            topic=topic,
+            bundle=result.bundle,
+            error=problem,
+        )
+
+    def _trace(self, event: str, request: OffloadRequest, **values: Any) -> None:
+        """Log a step of one request, at the level debug."""
+        if _LOGGER.isEnabledFor(logging.DEBUG):
+            _LOGGER.debug(event, extra=fields(**_who(request), **values))
+
+
+def _who(request: OffloadRequest) -> dict[str, Any]:
+    """Fields of a log line about a request."""
+    return {"request": request.request_id, "site": request.site, "device": request.device, "bundle": request.bundle}

@@ -61,7 +61,7 @@ class Task:
     Features ``(P, channels)`` and the exit policy's state ``(S,)`` are there once they are decoded.
     `macs` and `compute_s` are what it has taken here so far: every request of a batch counts the whole time of the
     batch's segment, since that is what its device waits for. `rank` (the smallest goes first) and `waits` are the
-    scheduler's.
+    scheduler's; `answered` says that its result is on its way.
     """
 
     work: Work
@@ -72,6 +72,7 @@ class Task:
     compute_s: float = 0.0
     rank: Rank = (0.0, math.inf, 0)
     waits: bool = False
+    answered: bool = False
 
     @property
     def begun(self) -> bool:

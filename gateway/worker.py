@@ -35,6 +35,8 @@ class BatchWorker:
         What runs the segments, where requests come from, what is counted.
     reply
         Called in the worker's thread with each request and its result.
+    give_up
+        Told of requests that an error in the worker itself has stopped.
     gateway
         Name to put into the results.
     max_batch
@@ -49,6 +51,7 @@ class BatchWorker:
         scheduler: Scheduler,
         metrics: Metrics,
         reply: Callable[[Work, Result], None],
+        give_up: Callable[[list[Work]], None] = lambda works: None,
         *,
         gateway: str,
         max_batch: int,
@@ -57,7 +60,7 @@ class BatchWorker:
         self._engine = engine
         self._scheduler = scheduler
         self._metrics = metrics
-        self._reply = reply
+        self._reply, self._give_up = reply, give_up
         self._gateway = gateway
         self._max_batch = max_batch
         self._linger_s = linger_s
@@ -86,6 +89,8 @@ class BatchWorker:
             except Exception:  # the thread outlives whatever is wrong with one batch
                 self._metrics.errors.labels("internal").inc()
                 _LOGGER.exception("a batch was lost", extra=fields(requests=len(batch)))
+                # nobody else knows of them any more: their devices send them again
+                self._give_up([task.work for task in batch if not task.waits and not task.answered])
 
     def _run(self, batch: list[Task]) -> None:
         """Decode what has just come, and run a segment; what stays goes back before any answer is handed on."""
@@ -114,6 +119,7 @@ class BatchWorker:
         self._metrics.segment_seconds.labels(segment).observe(step.seconds)
         self._scheduler.resume(step.staying)
         for task, answer in step.answered:
+            task.answered = True
             self._metrics.results.labels(task.work.model.bundle_id, answer.exit_index).inc()
             self._deliver(task.work, self._result(task, answer))
 
@@ -123,6 +129,7 @@ class BatchWorker:
         if len(batch) == 1:
             self._fail(batch[0], "compute", f"the gateway could not compute it: {error}")
             return
+        self._metrics.retries.inc()
         self._log.warning("a batch failed", reason="batch", requests=len(batch), error=error)
         middle = len(batch) // 2
         self._run_within_limits(batch[:middle])
@@ -130,7 +137,17 @@ class BatchWorker:
 
     def _fail(self, task: Task, reason: str, error: str) -> None:
         self._metrics.errors.labels(reason).inc()
-        self._log.warning("a request failed", reason=reason, request=task.work.request_id, error=error)
+        key = task.work.key
+        self._log.warning(
+            "a request failed",
+            reason=reason,
+            request=task.work.request_id,
+            site=key.site,
+            device=key.device,
+            bundle=key.bundle,
+            error=error,
+        )
+        task.answered = True
         self._deliver(task.work, self._result(task, None, error[:MAX_TEXT]))
 
     def _result(self, task: Task, answer: Answer | None, error: str = "") -> Result:

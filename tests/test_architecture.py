@@ -25,6 +25,10 @@ CORE = (
     "specnet.mqtt",
     "specnet.runtime",
     "specnet.profiles",
+    "specnet.systemd",
+    "specnet.upkeep",
+    "specnet.template",
+    "specnet.service_files",
 )
 
 

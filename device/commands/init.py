@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-import shutil
 import sys
 from importlib import resources
 from pathlib import Path
 
-from device.config import load_device_configuration
-from device.template import render_template
-from specnet.errors import ConfigurationError
-from specnet.files import write_bytes
+from device.config import DeviceConfiguration, load_device_configuration
+from specnet.service_files import render_unit, write_new_files
+from specnet.template import render_template
 
 HELP = "write a configuration with every key and its meaning, and a systemd unit"
 EXAMPLE = "specnet-device init node.toml --device node-1 --bundle minerals.specnet --unit specnet-device.service"
 
 UNIT = "specnet-device.service.in"
+HEADER = """Configuration of a specnet device. Lines that begin with "#" and a name are settings with their defaults:
+take the "#" away to change one. The environment overrides each of them, such as
+SPECNET_DEVICE_BROKER__HOST=gateway.local, and so does `--set broker.host=gateway.local`."""
 _KEYS = {
     "site": "site",
     "device": "device",
@@ -28,7 +28,6 @@ _KEYS = {
     "broker": "broker.host",
     "trust": "models.trust_dir",
 }
-_PLAIN = re.compile(r"[A-Za-z0-9_./@+-]+\Z")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,13 +50,11 @@ def run(args: argparse.Namespace) -> int:
     values = {key: getattr(args, name) for name, key in _KEYS.items() if getattr(args, name) is not None}
     # a name that cannot be one is told now, not when the service starts
     load_device_configuration(None, values, {})
-    for path in (args.path, args.unit):
-        if path is not None and path.exists():
-            raise ConfigurationError(f"{path} exists already and is not overwritten")
-    unit = None if args.unit is None else _unit(args.path)
-    _write(args.path, render_template(values))
-    if unit is not None:
-        _write(args.unit, unit)
+    texts = {args.path: render_template(DeviceConfiguration, values, HEADER)}
+    if args.unit is not None:
+        template = resources.files("device").joinpath(UNIT).read_text(encoding="utf-8")
+        texts[args.unit] = render_unit(template, "specnet-device", args.path)
+    write_new_files(texts)
     if args.json:
         document = {"path": str(args.path), "unit": None if args.unit is None else str(args.unit)}
         sys.stdout.write(json.dumps(document) + "\n")
@@ -67,21 +64,3 @@ def run(args: argparse.Namespace) -> int:
         if args.unit is not None:
             sys.stdout.write(f"{args.unit}: copy it to /etc/systemd/system and enable it\n")
     return 0
-
-
-def _unit(configuration: Path) -> str:
-    executable = shutil.which("specnet-device") or str(Path(sys.executable).with_name("specnet-device"))
-    text = resources.files("device").joinpath(UNIT).read_text(encoding="utf-8")
-    names = {"@EXECUTABLE@": str(Path(executable).absolute()), "@CONFIG@": str(configuration.absolute())}
-    for mark, name in names.items():
-        if not _PLAIN.match(name):
-            raise ConfigurationError(f"a systemd unit needs paths of plain characters, got {name!r}")
-        text = text.replace(mark, name)
-    return text
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_bytes(path, text.encode())
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from error

@@ -10,8 +10,8 @@ import threading
 from device.commands.options import add_configuration_options, configuration_from
 from device.service import DeviceService
 from device.signals import stop_on_signals
-from device.systemd import Notifier
 from specnet.errors import ConfigurationError
+from specnet.systemd import Notifier
 
 HELP = "read the spectrometer, answer, and ask the gateway when uncertain"
 EXAMPLE = "specnet-device run --config node.toml --count 100"

@@ -69,6 +69,9 @@ class Listener(Protocol):
     def granted(self) -> None:
         """Hear that the broker has taken a subscription."""
 
+    def released(self) -> None:
+        """Hear that the broker has ended a subscription."""
+
     def refused(self, what: str) -> None:
         """Hear that the broker has refused a subscription or a publish."""
 
@@ -158,6 +161,10 @@ class Connection:
         """Send a SUBSCRIBE."""
         self._client.subscribe(topic_filter, qos)
 
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Send an UNSUBSCRIBE."""
+        self._client.unsubscribe(topic_filter)
+
     def acknowledge(self, packet_id: int, qos: int) -> bool:
         """Acknowledge a message that came on this connection; False when the connection is over."""
         if self._over:
@@ -187,6 +194,7 @@ class Connection:
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
+        client.on_unsubscribe = self._on_unsubscribe
         client.enable_logger(self._complaints.logger)
         return client
 
@@ -238,7 +246,8 @@ class Connection:
         if sock is not None:
             sock.close()
         # the callbacks are bound methods of this object, which holds the client: without the cycle both go at once
-        client.on_connect = client.on_disconnect = client.on_message = client.on_publish = client.on_subscribe = None
+        client.on_connect = client.on_disconnect = client.on_message = client.on_publish = None
+        client.on_subscribe = client.on_unsubscribe = None
         client.on_socket_open = client.on_socket_register_write = None
 
     def _note_end(self, reason: str) -> None:
@@ -307,6 +316,11 @@ class Connection:
                 self._listener.refused(f"a subscription: {code}")
             else:
                 self._listener.granted()
+
+    def _on_unsubscribe(
+        self, _client: paho.Client, _data: Any, _mid: int, _codes: list[ReasonCode], _properties: Any
+    ) -> None:
+        self._listener.released()
 
 
 class _Complaints(logging.Handler):

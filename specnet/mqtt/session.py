@@ -60,7 +60,8 @@ class MqttSession:
     counters
         Read-only: ``connects``, ``disconnects``, ``published``, ``received``, ``callback_errors``, ``oversize`` (either
         direction), ``subscribed`` (subscriptions that the broker granted, renewed ones
-        too), ``refused`` (what the broker refused: connections for their credentials, publishes, subscriptions),
+        too), ``unsubscribed`` (subscriptions that the broker has ended as asked), ``refused`` (what the broker refused:
+        connections for their credentials, publishes, subscriptions),
         ``congested`` (publishes that found no room), ``lost_in_flight`` (published, but not acknowledged when the
         connection ended), ``stale_acknowledgements``.
 
@@ -166,6 +167,19 @@ class MqttSession:
         check_topic_filter(topic_filter)
         check_qos(qos)
         self._supervisor.subscribe(topic_filter, qos)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """End a subscription, now and after each reconnect; messages that are on their way still come.
+
+        The counter ``unsubscribed`` tells when the broker has confirmed it.
+
+        Raises
+        ------
+        BrokerError
+            When the filter is invalid.
+        """
+        check_topic_filter(topic_filter)
+        self._supervisor.unsubscribe(topic_filter)
 
     def publish(
         self,

@@ -22,6 +22,7 @@ COUNTERS = (
     "callback_errors",
     "oversize",
     "subscribed",
+    "unsubscribed",
     "refused",
     "congested",
     "lost_in_flight",
@@ -44,7 +45,9 @@ class Client:
 
 
 class Supervisor:
-    """Keeps one connection standing. `accepted`, `received`, `granted` and `refused` are what the connection tells it.
+    """Keeps one connection standing.
+
+    `accepted`, `received`, `granted`, `released` and `refused` are what the connection tells it.
 
     Parameters
     ----------
@@ -76,6 +79,13 @@ class Supervisor:
             self._subscriptions[topic_filter] = qos
             if self.connection is not None:
                 self.connection.subscribe(topic_filter, qos)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """Forget a subscription, and tell the broker when there is a connection."""
+        with self._subscribing:
+            self._subscriptions.pop(topic_filter, None)
+            if self.connection is not None:
+                self.connection.unsubscribe(topic_filter)
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""
@@ -125,6 +135,10 @@ class Supervisor:
     def granted(self) -> None:
         """Count a subscription that the broker has taken."""
         self.count("subscribed")
+
+    def released(self) -> None:
+        """Count a subscription that the broker has ended."""
+        self.count("unsubscribed")
 
     def refused(self, what: str) -> None:
         """Count and log what was refused."""

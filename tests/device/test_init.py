@@ -14,14 +14,14 @@ import pytest
 
 from device.cli import main
 from device.config import DeviceConfiguration, load_device_configuration
-from device.template import _struct_of, documented, render_template
 from specnet.errors import ConfigurationError
+from specnet.template import documented, render_template, struct_of
 
 REQUIRED = {"device": "node-1", "bundle": "m.specnet", "state_dir": "/var/lib/specnet"}
 
 
 def structs(kind: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
-    inner = [table for field in msgspec.structs.fields(kind) if (table := _struct_of(field.type)) is not None]
+    inner = [table for field in msgspec.structs.fields(kind) if (table := struct_of(field.type)) is not None]
     return [kind, *(found for table in inner for found in structs(table))]
 
 
@@ -34,7 +34,7 @@ def test_every_key_is_documented(kind: type[msgspec.Struct]) -> None:
 def keys(kind: type[msgspec.Struct], above: str = "") -> set[str]:
     found: set[str] = set()
     for field in msgspec.structs.fields(kind):
-        table = _struct_of(field.type)
+        table = struct_of(field.type)
         found |= {above + field.name} if table is None else keys(table, f"{above}{field.name}.")
     return found
 
@@ -50,13 +50,13 @@ def keys_in(text: str) -> list[str]:
 
 
 def test_every_key_is_there_once() -> None:
-    found = keys_in(render_template(REQUIRED))
+    found = keys_in(render_template(DeviceConfiguration, REQUIRED))
     assert sorted(found) == sorted(keys(DeviceConfiguration))
 
 
 def test_with_all_comments_taken_away_it_is_the_configuration_of_defaults(tmp_path: Path) -> None:
     path = tmp_path / "node.toml"
-    text = render_template(REQUIRED)
+    text = render_template(DeviceConfiguration, REQUIRED)
     assert all(len(line) <= 102 for line in text.splitlines())
     for content in (text, re.sub(r"^#(\w+ = .+)$", r"\1", text, flags=re.MULTILINE)):
         path.write_text(content)
@@ -78,7 +78,7 @@ def test_values_are_written_as_toml(tmp_path: Path, value: Any) -> None:
 
     import tomllib
 
-    found = tomllib.loads(render_template({"value": value}, Settings))["value"]
+    found = tomllib.loads(render_template(Settings, {"value": value}))["value"]
     assert found == (list(value) if isinstance(value, tuple) else value)
 
 
@@ -127,6 +127,6 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
 
 def test_a_required_key_without_a_value_is_left_empty_and_complained_of(tmp_path: Path) -> None:
     path = tmp_path / "node.toml"
-    path.write_text(render_template({}))
+    path.write_text(render_template(DeviceConfiguration, {}))
     with pytest.raises(ConfigurationError, match="device is 1 to 64"):
         load_device_configuration(path, environment={})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.answers import Answers, Claim, RequestKey
+from gateway.answers import Answers, Claim, RequestKey, Waiting
 from specnet.wire import Result
 
 
@@ -76,6 +76,22 @@ def test_which_bundles_have_requests_under_way_is_known_until_each_is_finished_o
         answers.claim(key(number))
     answers.claim(key(3, bundle="def"))
     answers.finish(key(1), result(1))
-    assert answers.under_way("abc")
+    assert answers.wants("abc")
     answers.release(key(2))
-    assert [answers.under_way(bundle) for bundle in ("abc", "def", "ghi")] == [False, True, False]
+    assert [answers.wants(bundle) for bundle in ("abc", "def", "ghi")] == [False, True, False]
+
+
+def test_requests_without_an_answer_are_counted_with_the_age_of_the_oldest_by_priority() -> None:
+    clock = Clock()
+    answers = Answers(10, 60, clock=clock)
+    for sequence, audit in ((1, False), (2, True), (3, False)):
+        answers.claim(key(sequence), audit=audit)
+        clock.now += 10
+    assert (answers.waiting(False), answers.waiting(True)) == (Waiting(2, 30.0), Waiting(1, 20.0))
+    answers.finish(key(1), result(1))
+    answers.release(key(2))
+    assert (answers.waiting(False), answers.waiting(True)) == (Waiting(1, 10.0), Waiting(0, 0.0))
+    assert answers.under_way == 1
+    # once more the same way: a request under way is no second one, whatever it says of itself
+    assert answers.claim(key(3), audit=True) is Claim.UNDER_WAY
+    assert answers.under_way == 1

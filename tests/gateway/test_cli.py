@@ -79,7 +79,9 @@ def test_an_address_in_use_is_named(store: Path, broker: Broker) -> None:
     assert f"monitoring cannot listen on 127.0.0.1:{port}" in one_line(done.stderr)
 
 
-@pytest.mark.parametrize("command", [["serve"], ["models", "list"], ["models", "add"], ["selftest"], ["profile"]])
+@pytest.mark.parametrize(
+    "command", [["serve"], ["models", "list"], ["models", "add"], ["selftest"], ["profile"], ["init"]]
+)
 def test_help_has_an_example(command: list[str]) -> None:
     done = run_cli(*command, "--help")
     assert done.returncode == 0

@@ -11,6 +11,7 @@ import pytest
 from support_broker import Broker, settings_for, wait_until
 from support_bundle import DeviceSide, spectra
 from support_gateway import DeviceEnd
+from support_tap import PUBACK, Tap
 
 import gateway.service
 from gateway.config import GatewaySettings, MonitoringSettings
@@ -44,10 +45,16 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldEngine]:
 
 
 @pytest.fixture
-def service(store: Path, broker: Broker, held: HeldEngine) -> Iterator[GatewayService]:
+def tap(broker: Broker) -> Iterator[Tap]:
+    with Tap(broker) as between:
+        yield between
+
+
+@pytest.fixture
+def service(store: Path, tap: Tap, held: HeldEngine) -> Iterator[GatewayService]:
     settings = GatewaySettings(
         store=str(store),
-        broker=settings_for(broker),
+        broker=settings_for(tap),
         monitoring=MonitoringSettings(port=0),
         max_batch=1,
         drain_s=0.2,
@@ -82,8 +89,8 @@ def test_a_request_that_waits_is_not_queued_twice(
         assert len(device.results_of(request)) == 1
 
 
-def test_stopping_ends_in_bounded_time_although_a_computation_hangs(
-    service: GatewayService, held: HeldEngine, broker: Broker, device_side: DeviceSide
+def test_stopping_ends_in_bounded_time_although_a_computation_hangs_and_acknowledges_nothing(
+    service: GatewayService, held: HeldEngine, broker: Broker, tap: Tap, device_side: DeviceSide
 ) -> None:
     with DeviceEnd(broker) as device:
         for number, spectrum in enumerate(spectra(4)):
@@ -96,6 +103,8 @@ def test_stopping_ends_in_bounded_time_although_a_computation_hangs(
         assert not stopper.is_alive()
         assert shed(service, "stopping") == 3
         assert device.results == []
+        assert service.answers.under_way == 1  # the one that hangs
+        assert tap.of_kind(PUBACK, from_client=True) == []
 
 
 def test_requests_that_come_while_stopping_are_left_to_others(
@@ -139,3 +148,16 @@ def test_a_bundle_is_unloaded_only_when_the_requests_under_way_are_answered(
         # who asks now is told that it is not served here
         [late] = device.ask(device_side.request(measured[0], 99))
         assert "is not served" in late.error
+
+
+def test_a_computation_that_hangs_ends_the_signs_of_life_until_it_goes_on(
+    service: GatewayService, held: HeldEngine, broker: Broker, device_side: DeviceSide
+) -> None:
+    service.vitality.patience_s = 0.05
+    assert service.vitality.look()
+    with DeviceEnd(broker) as device:
+        device.send(device_side.request(spectra(1)[0], 1))
+        assert held.entered.wait(10)
+        wait_until(lambda: not service.vitality.look(), "no promise is made any more")
+        held.go.set()
+        wait_until(service.vitality.look, "the answer is a sign of life")

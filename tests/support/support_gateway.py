@@ -174,7 +174,7 @@ class GatewayProcess:
         """From now on, `metric` gives counters since this moment."""
         self._marked = self.get("/metrics")[1]
 
-    def metric(self, name: str, **labels: str) -> float:
+    def metric(self, name: str, /, **labels: str) -> float:
         """Sum of a metric's samples that have these labels; 0 when there are none."""
         before = _sum(self._marked, name, labels) if name.endswith(("_total", "_count", "_sum")) else 0.0
         return _sum(self.get("/metrics")[1], name, labels) - before

@@ -24,7 +24,7 @@ class Finish:
     def __init__(self, bundle: str) -> None:
         self._finisher = Finisher(Path(bundle))
 
-    @serve.batch(max_batch_size=64, batch_wait_timeout_s=WAIT_S)
+    @serve.batch(max_batch_size=64, batch_wait_timeout_s=WAIT_S)  # type: ignore[untyped-decorator]
     async def _answer(self, works: list[Work]) -> list[dict[str, Any]]:
         return self._finisher.answer(works)
 
@@ -43,7 +43,7 @@ def main() -> None:
     args = parser.parse_args()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     serve.start(http_options={"host": "127.0.0.1", "port": args.port})
-    serve.run(Finish.bind(args.bundle), route_prefix="/")
+    serve.run(Finish.bind(args.bundle), route_prefix="/")  # type: ignore[attr-defined]
     threading.Event().wait()
 
 

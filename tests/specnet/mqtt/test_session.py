@@ -110,6 +110,31 @@ def test_stop_before_start_is_harmless() -> None:
     assert not session.connected
 
 
+def test_after_unsubscribing_nothing_comes_any_more_also_over_the_next_connection(any_broker: Broker) -> None:
+    inbox = Inbox()
+    session = connected_session(any_broker, "listener", "gone", "kept", on_message=inbox)
+    sender = connected_session(any_broker, "sender")
+    session.unsubscribe("gone")
+    wait_until(lambda: session.counters["unsubscribed"] == 1, "the broker has confirmed it")
+
+    def send(number: int) -> None:
+        for topic in ("gone", "kept"):
+            wait_until(lambda: sender.publish(topic, b"%d" % number), "sent")  # noqa: B023
+
+    send(1)
+    inbox.wait(1)
+    any_broker.restart()
+    wait_until(lambda: session.counters["subscribed"] == 3, "what is left is subscribed to again")
+    wait_until(lambda: sender.connected, "the sender is back")
+    send(2)
+    inbox.wait(2)
+    assert [(message.topic, message.payload) for message in inbox.messages] == [("kept", b"1"), ("kept", b"2")]
+    with pytest.raises(BrokerError):
+        session.unsubscribe("a/#/b")
+    for one in (session, sender):
+        one.stop(1.0)
+
+
 def test_publishing_inside_a_callback_works(any_broker: Broker) -> None:
     answers = Inbox()
 

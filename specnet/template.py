@@ -16,34 +16,30 @@ from typing import Any
 
 import msgspec
 
-from device.config import DeviceConfiguration
-
 WIDTH = 100
 _ENTRY = re.compile(r"(\w+(?:, \w+)*)\n((?:    .*\n?|\n)*)")
 _UNIONS = (typing.Union, types.UnionType)
 _ROLE = re.compile(r"``?([^`]+)``?")
 
-HEADER = """Configuration of a specnet device. Lines that begin with "#" and a name are settings with their defaults:
-take the "#" away to change one. The environment overrides each of them, such as
-SPECNET_DEVICE_BROKER__HOST=gateway.local, and so does `--set broker.host=gateway.local`."""
 
-
-def render_template(values: Mapping[str, Any], kind: type[msgspec.Struct] = DeviceConfiguration) -> str:
-    """TOML with every key of the configuration.
+def render_template(kind: type[msgspec.Struct], values: Mapping[str, Any], header: str = "") -> str:
+    """TOML with every key of a configuration.
 
     Parameters
     ----------
-    values
-        Dotted keys that are set; required ones among them. All others stay comments.
     kind
         The struct of the settings.
+    values
+        Dotted keys that are set; required ones among them. All others stay comments.
+    header
+        What stands above all, as comment.
 
     Returns
     -------
     str
         The text, with a line end at its end.
     """
-    parts = [_comment(HEADER), *_table(kind, (), values)]
+    parts = [*([_comment(header)] if header else []), *_table(kind, (), values)]
     return "\n".join(parts) + "\n"
 
 
@@ -64,7 +60,7 @@ def _table(kind: type[msgspec.Struct], above: tuple[str, ...], values: Mapping[s
     texts, lines, tables, shown = documented(kind), list[str](), list[str](), ""
     for field in msgspec.structs.fields(kind):
         dotted = ".".join((*above, field.encode_name))
-        table = _struct_of(field.type)
+        table = struct_of(field.type)
         if table is not None:
             tables += [
                 "",
@@ -101,7 +97,8 @@ def _summary(kind: type[msgspec.Struct]) -> str:
     return re.sub(r"^The table ``\[[\w.]+\]``[:.]\s*", "", summary)
 
 
-def _struct_of(kind: Any) -> type[msgspec.Struct] | None:
+def struct_of(kind: Any) -> type[msgspec.Struct] | None:
+    """Give the struct that makes a field a table, also where it may be None; None for other fields."""
     parts = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
     structs = [part for part in parts if isinstance(part, type) and issubclass(part, msgspec.Struct)]
     return structs[0] if structs else None

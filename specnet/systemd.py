@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,10 @@ class Notifier:
         self._complained = False
         self.watchdog_s = _watchdog_s(environment) if self._address else 0.0
 
+    def starting(self, status: str, within_s: float) -> None:
+        """Say that it still starts, and that it says so again, or that it works, within so many seconds."""
+        self._send(_extension(within_s), status)
+
     def ready(self, status: str = "") -> None:
         """Say that the service works."""
         self._send("READY=1", status)
@@ -38,9 +42,9 @@ class Notifier:
         """Say in a line for people what it does."""
         self._send("", status)
 
-    def stopping(self) -> None:
-        """Say that it ends."""
-        self._send("STOPPING=1", "")
+    def stopping(self, within_s: float = 0.0) -> None:
+        """Say that it ends, and within how many seconds when it may take longer than usual."""
+        self._send(f"STOPPING=1\n{_extension(within_s)}" if within_s else "STOPPING=1", "")
 
     def ping(self) -> None:
         """Give the watchdog a sign of life."""
@@ -72,10 +76,13 @@ class Watchdog:
     ----------
     notifier
         Takes the pings.
+    clock
+        Monotonic seconds.
     """
 
-    def __init__(self, notifier: Notifier) -> None:
+    def __init__(self, notifier: Notifier, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._notifier = notifier
+        self._clock = clock
         self._lock = threading.Lock()
         self._back_by = 0.0
         self._ping_at = 0.0
@@ -88,7 +95,7 @@ class Watchdog:
     def back_within(self, seconds: float) -> None:
         """Promise, in the main loop, to be here again within so many seconds."""
         with self._lock:
-            self._back_by = time.monotonic() + seconds
+            self._back_by = self._clock() + seconds
 
     def tend(self) -> bool:
         """Ping if it is time to and the last promise still holds; called often, from another thread.
@@ -98,13 +105,17 @@ class Watchdog:
         bool
             False when the promise is broken.
         """
-        now = time.monotonic()
+        now = self._clock()
         with self._lock:
             kept = now <= self._back_by
         if kept and self.interval_s and now >= self._ping_at:
             self._ping_at = now + self.interval_s
             self._notifier.ping()
         return kept
+
+
+def _extension(seconds: float) -> str:
+    return f"EXTEND_TIMEOUT_USEC={round(1e6 * seconds)}"
 
 
 def _address(text: str) -> str:
