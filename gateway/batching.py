@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gateway.answers import RequestKey
 from gateway.models import ServedModel
 from specnet.mqtt import Incoming
+from specnet.wire import Provisional
 
 Float32 = NDArray[np.float32]
 Group = tuple[str, int]
@@ -25,7 +26,8 @@ class Work:
     """A request that passed every check.
 
     Features are ``(P, channels)``, the state of the exit policy ``(S,)``. `arrived` is in monotonic seconds.
-    `incoming` is the message to acknowledge, `topic` and `correlation` say where the answer goes.
+    `incoming` is the message to acknowledge, `topic` and `correlation` say where the answer goes. For the records:
+    `provisional` is the device's own answer, `raw` the packed raw spectrum where the request carried one.
     """
 
     key: RequestKey
@@ -39,6 +41,8 @@ class Work:
     incoming: Incoming
     topic: str
     correlation: bytes | None
+    provisional: Provisional | None = None
+    raw: bytes = b""
 
     @property
     def group(self) -> Group:

@@ -120,6 +120,8 @@ def check_request(request: OffloadRequest, incoming: Incoming, find_model: Calla
         incoming=replace(incoming, payload=b""),
         topic=Topics(request.site, request.device).result,
         correlation=incoming.correlation,
+        provisional=request.provisional,
+        raw=request.features.data if request.features.codec == RAW else b"",
     )
 
 

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Self
 
 from gateway.answers import Answers
@@ -19,6 +20,7 @@ from gateway.logs import fields
 from gateway.models import ModelStore
 from gateway.monitoring import Metrics
 from gateway.session import OffloadSession
+from gateway.sinks.registry import create_recorder
 from gateway.worker import BatchWorker
 
 _LOGGER = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class GatewayService:
     Raises
     ------
     ConfigurationError
-        When store, engine, monitoring address or broker files cannot be used.
+        When store, state folder, engine, monitoring address or broker files cannot be used.
     """
 
     def __init__(self, settings: GatewaySettings) -> None:
@@ -47,6 +49,7 @@ class GatewayService:
         self.store = ModelStore(settings.store, engine, max_batch=settings.max_batch)
         self.queue = RequestQueue(settings.max_queue)
         answers = Answers(settings.answers, settings.answer_age_s)
+        self.recorder = create_recorder(settings.sink, Path(settings.state_dir), settings.broker, self.metrics.registry)
         self.session = OffloadSession(
             settings,
             find_model=self.store.get,
@@ -55,6 +58,7 @@ class GatewayService:
             metrics=self.metrics,
             # unique, because a second client of the same name would throw the first one out
             client_id=f"specnet-gateway-{os.getpid()}-{secrets.token_hex(4)}",
+            record=None if self.recorder is None else self.recorder.record,
         )
         self.worker = BatchWorker(
             engine,
@@ -101,6 +105,8 @@ class GatewayService:
         """Load the bundles, then begin to listen; an absent broker is waited for."""
         self.scan()
         self._open.enter_context(self._endpoint)
+        if self.recorder is not None:
+            self.recorder.start()
         self.worker.start()
         self.session.start()
         _LOGGER.info("started", extra=fields(engine=self._engine_name, bundles=len(self.store.models)))
@@ -157,5 +163,7 @@ class GatewayService:
             self.session.give_up(self.queue.discard())
             self.worker.join(JOIN_TIMEOUT_S)  # the batch that is being computed
         self.session.stop(STOP_TIMEOUT_S)
+        if self.recorder is not None:
+            self.recorder.stop(deadline - time.monotonic())
         self._open.close()
         _LOGGER.info("stopped", extra=fields(waited_for=waiting))

@@ -41,6 +41,8 @@ class OffloadSession:
         Puts a request into the queue.
     answers, metrics
         What was answered before; what is counted.
+    record
+        Told every request that was computed and its result, in the worker's thread; it must not wait.
     client_id
         Unique name at the broker.
     """
@@ -54,12 +56,14 @@ class OffloadSession:
         answers: Answers,
         metrics: Metrics,
         client_id: str,
+        record: Callable[[Work, Result], None] | None = None,
     ) -> None:
         self._settings = settings
         self._find_model = find_model
         self._submit = submit
         self._answers = answers
         self._metrics = metrics
+        self._record = record
         self._log = RateLimitedLog(_LOGGER)
         self._closed = threading.Event()
         self._shared = False
@@ -208,6 +212,8 @@ class OffloadSession:
             self._answers.finish(work.key, result)
         self._publish(work.topic, result, work.correlation, patience_s=CONGESTION_PATIENCE_S)
         self.mqtt.acknowledge(work.incoming)
+        if self._record is not None:
+            self._record(work, result)
 
     def give_up(self, works: list[Work]) -> None:
         """Shed requests that will not be computed any more."""

@@ -46,6 +46,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[HeldEngine]:
 def service(store: Path, broker: Broker, held: HeldEngine) -> Iterator[GatewayService]:
     settings = GatewaySettings(
         store=str(store),
+        state_dir=str(store.with_name("gateway-state")),
         broker=settings_for(broker),
         monitoring=MonitoringSettings(port=0),
         max_batch=1,
