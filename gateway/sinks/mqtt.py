@@ -16,6 +16,7 @@ from specnet.wire.records import ResultRecord
 _LOGGER = logging.getLogger(__name__)
 CONNECT_S = 5.0
 FLUSH_S = 10.0
+FLUSH_STEP_S = 0.2
 CONGESTION_PAUSE_S = 0.01
 _encoder = msgspec.json.Encoder()
 
@@ -73,8 +74,10 @@ class MqttSink:
         deadline = time.monotonic() + FLUSH_S
         for payload in payloads:
             self._publish(payload, deadline)
-        flushed = self._session.flush(FLUSH_S)
-        if not flushed or self._faults() != before:
+        # in slices: what went with a lost connection is never acknowledged
+        while not self._session.flush(FLUSH_STEP_S) and self._faults() == before and time.monotonic() < deadline:
+            pass
+        if not self._session.flush(0.0) or self._faults() != before:
             raise SinkDownError(f"the broker has not taken {len(records)} results on {self._topic!r}")
 
     def tend(self) -> None:

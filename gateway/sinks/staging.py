@@ -25,7 +25,7 @@ PRAGMA journal_mode = WAL;
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS parts (
     number INTEGER PRIMARY KEY, day TEXT NOT NULL, source TEXT NOT NULL, file TEXT NOT NULL UNIQUE,
-    bytes INTEGER NOT NULL, changed INTEGER NOT NULL, open INTEGER NOT NULL
+    bytes INTEGER NOT NULL, changed INTEGER NOT NULL, finished TEXT
 );
 CREATE TABLE IF NOT EXISTS spectra ({_KEY}, part INTEGER NOT NULL, body BLOB, PRIMARY KEY ({_KEY}));
 CREATE INDEX IF NOT EXISTS spectra_of_parts ON spectra (part);
@@ -123,15 +123,18 @@ class Staging:
     def settle(self, today: str) -> None:
         """Finish the files of past days: only ids stay, so that nothing is written twice, and those for a month."""
         oldest = (date.fromisoformat(today) - timedelta(days=IDS_KEPT_DAYS)).isoformat()
-        finished = "SELECT number FROM parts WHERE open = 1 AND changed = 0 AND day < ?"
-        forgotten = "SELECT number FROM parts WHERE open = 0 AND day < ?"
-        if self._connection.execute(finished, (today,)).fetchone() is None:
+        done = "finished IS NULL AND changed = 0 AND day < ?"
+        if self._connection.execute(f"SELECT 1 FROM parts WHERE {done}", (today,)).fetchone() is None:  # noqa: S608
             return
+        old = "part IN (SELECT number FROM parts WHERE finished < ?)"
         with self._transaction():
-            self._connection.execute(f"UPDATE spectra SET body = NULL WHERE part IN ({finished})", (today,))  # noqa: S608
-            self._connection.execute("UPDATE parts SET open = 0 WHERE open = 1 AND changed = 0 AND day < ?", (today,))
-            self._connection.execute(f"DELETE FROM spectra WHERE part IN ({forgotten})", (oldest,))  # noqa: S608
-            self._connection.execute("DELETE FROM parts WHERE open = 0 AND day < ?", (oldest,))
+            self._connection.execute(
+                f"UPDATE spectra SET body = NULL WHERE part IN (SELECT number FROM parts WHERE {done})",  # noqa: S608
+                (today,),
+            )
+            self._connection.execute(f"UPDATE parts SET finished = ? WHERE {done}", (today, today))  # noqa: S608
+            self._connection.execute(f"DELETE FROM spectra WHERE {old}", (oldest,))  # noqa: S608
+            self._connection.execute("DELETE FROM parts WHERE finished < ?", (oldest,))
 
     def close(self) -> None:
         """Close; harmless when done twice."""
@@ -154,13 +157,13 @@ class Staging:
     def _open_part(self, day: str, source: str, size: int) -> int:
         """Find the part that a spectrum goes into; a new one when there is none, or no room."""
         row = self._connection.execute(
-            "SELECT number FROM parts WHERE day = ? AND source = ? AND open = 1 AND bytes + ? <= ?",
+            "SELECT number FROM parts WHERE day = ? AND source = ? AND finished IS NULL AND bytes + ? <= ?",
             (day, source, size, self._max_bytes),
         ).fetchone()
         if row is not None:
             return int(row[0])
         cursor = self._connection.execute(
-            "INSERT INTO parts (day, source, file, bytes, changed, open) VALUES (?, ?, ?, 0, 0, 1)",
+            "INSERT INTO parts (day, source, file, bytes, changed) VALUES (?, ?, ?, 0, 0)",
             (day, source, self._free_name(day, source)),
         )
         assert cursor.lastrowid is not None

@@ -81,11 +81,9 @@ def rows(path: Path) -> list[sqlite3.Row]:
         return []
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         connection.row_factory = sqlite3.Row
-        try:
-            return connection.execute("SELECT * FROM results ORDER BY sequence").fetchall()
-        except sqlite3.OperationalError as error:
-            assert "no such table" in str(error), error
+        if not _has_table(connection, "results"):
             return []
+        return connection.execute("SELECT * FROM results ORDER BY sequence").fetchall()
 
 
 def spooled(folder: Path) -> list[ResultRecord]:
@@ -93,13 +91,14 @@ def spooled(folder: Path) -> list[ResultRecord]:
     found = []
     for path in sorted(folder.glob("spool-*.sqlite")):
         with closing(sqlite3.connect(path)) as connection:
-            try:
-                bodies = connection.execute("SELECT body FROM records ORDER BY number").fetchall()
-            except sqlite3.OperationalError as error:
-                assert "no such table" in str(error), error
-                continue
-        found += [msgspec.msgpack.decode(body, type=ResultRecord) for (body,) in bodies]
+            if _has_table(connection, "records"):
+                bodies = connection.execute("SELECT body FROM records ORDER BY number")
+                found += [msgspec.msgpack.decode(body, type=ResultRecord) for (body,) in bodies]
     return found
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    return connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is not None
 
 
 def ids(found: Sequence[sqlite3.Row]) -> list[RecordId]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 from support_broker import wait_until
-from support_sinks import ids, rows, sample
+from support_sinks import ids, records, rows, sample
 
 from gateway.batching import Work
 from gateway.sinks.metrics import SinkMetrics
@@ -225,3 +225,31 @@ def test_stopping_while_the_sink_is_down_leaves_everything_to_the_next_start(
     wait_until(lambda: len(rows(results)) == 20, "all are written")
     again.stop(5)
     assert len(set(ids(rows(results)))) == 20
+
+
+def test_a_crash_between_commit_and_removal_makes_no_second_row(tmp_path: Path, results: Path) -> None:
+    spool, sink = Spool(tmp_path / "spool-1.sqlite", 1000, 1 << 20), SqliteSink(results, 1 << 30, lambda _: None)
+    spool.put(records(10))
+    sink.write(spool.batch(6).records)
+    recorder = ResultRecorder(SinkSettings(batch=4), sink, spool, SinkMetrics(CollectorRegistry()))
+    recorder.start()
+    recorder.stop(5)
+    assert [row["sequence"] for row in rows(results)] == list(range(10))
+
+
+def test_a_fault_of_the_program_in_a_sink_ends_nothing(
+    make_recorder: MakeRecorder, make_work: Callable[..., Work], results: Path, registry: CollectorRegistry
+) -> None:
+    class Faulty(SqliteSink):
+        faults = 3
+
+        def write(self, records: Sequence[ResultRecord]) -> None:
+            if self.faults:
+                self.faults -= 1
+                raise ZeroDivisionError("a fault")
+            super().write(records)
+
+    recorder, work = make_recorder(Faulty(results, 1 << 30, lambda _: None)), make_work(1)
+    recorder.record(work, result(work))
+    wait_until(lambda: len(rows(results)) == 1, "the result is kept after all")
+    assert sample(registry, "sink_failures_total", sink="sqlite") == 3

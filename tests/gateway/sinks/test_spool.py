@@ -130,7 +130,7 @@ def test_a_file_of_a_newer_format_is_left_alone(tmp_path: Path, spool: Spool) ->
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match="spool-1.sqlite cannot be used"):
+    with pytest.raises(ConfigurationError, match=r"spool-1\.sqlite cannot be used"):
         open_spool(tmp_path / "file" / "state", PLENTY, PLENTY)
 
 
