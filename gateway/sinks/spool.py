@@ -248,7 +248,12 @@ def open_spool(folder: Path, max_rows: int, max_bytes: int) -> Spool:
             continue
         for path in sorted(folder.glob("spool-*.sqlite")):
             if path != spool.path:
-                _take_over(spool, path)
+                try:
+                    _take_over(spool, path)
+                except _LockedError:
+                    continue
+                except (ConfigurationError, sqlite3.Error) as error:
+                    _LOGGER.error("a spool cannot be taken over", extra=fields(path=path, error=error))
         return spool
     raise ConfigurationError(f"{folder} has {MAX_SPOOLS} spools that other processes use; give gateways folders apart")
 
@@ -258,10 +263,7 @@ class _LockedError(ConfigurationError):
 
 
 def _take_over(spool: Spool, path: Path) -> None:
-    try:
-        orphan = Spool(path, UNBOUNDED, UNBOUNDED)
-    except ConfigurationError:  # somebody's own, or not usable: it stays
-        return
+    orphan = Spool(path, UNBOUNDED, UNBOUNDED)
     try:
         while (batch := orphan.batch(1000)).up_to:
             spool.put(batch.records)
@@ -295,7 +297,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         found = int(connection.execute("PRAGMA user_version").fetchone()[0])
         if found > FORMAT:
             raise ConfigurationError(f"spool {path} has format {found}, this release knows up to {FORMAT}")
-        connection.executescript(_SCHEMA)
+        if found < FORMAT:  # otherwise nothing is written: a full disk is no reason not to start
+            connection.executescript(_SCHEMA)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("SELECT count(*) FROM records").fetchone()
     except BaseException:

@@ -14,13 +14,12 @@ from support_broker import missing, wait_until
 from support_postgresql import PostgresqlServer
 from support_sinks import OTHER_SOURCE, SOURCE, counts, failed, record, records, sample
 
-from gateway.sinks.metrics import SinkMetrics
 from gateway.sinks.postgresql import PostgresqlSink
-from gateway.sinks.recorder import ResultRecorder
-from gateway.sinks.settings import SinkSettings, SpoolSettings
-from gateway.sinks.spool import Spool
+from gateway.sinks.registry import create_recorder
+from gateway.sinks.settings import PostgresqlSettings, SinkSettings
 from specnet.codec import unpack_spectrum
 from specnet.errors import ConfigurationError, SinkDownError, SinkRefusedError
+from specnet.mqtt import BrokerSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -99,10 +98,14 @@ def test_missing_rights_are_down_not_lost(sink: PostgresqlSink, server: Postgres
 def test_a_killed_server_loses_and_doubles_nothing(tmp_path: Path, server: PostgresqlServer) -> None:
     registry = CollectorRegistry()
     settings = SinkSettings(
-        kind="postgresql", batch=20, retry_min_s=0.01, retry_max_s=0.05, spool=SpoolSettings(gather_s=0.01)
+        kind="postgresql",
+        batch=20,
+        retry_min_s=0.01,
+        retry_max_s=0.05,
+        postgresql=PostgresqlSettings(dsn=server.dsn, timeout_s=5),
     )
-    spool = Spool(tmp_path / "spool-1.sqlite", 100_000, 1 << 28)
-    recorder = ResultRecorder(settings, PostgresqlSink(server.dsn, 5), spool, SinkMetrics(registry))
+    recorder = create_recorder(settings, tmp_path, BrokerSettings(), registry)
+    spool = recorder._spool
     recorder.start()
     failures = 0.0
     for outage in range(2):

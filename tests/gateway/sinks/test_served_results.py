@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
 import zlib
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from support_broker import Broker, wait_until
+from support_broker import Broker, Inbox, connected_session, wait_until
 from support_bundle import CLASSES, DeviceSide, spectra
 from support_gateway import DeviceEnd, GatewayProcess, run_cli
 from support_sinks import ids, rows, spooled
@@ -138,6 +140,23 @@ def test_killed_at_any_moment_what_was_spooled_or_kept_is_kept_once(
     assert certain <= set(found)
     assert len(certain) > 40
     assert spooled(state) == []
+
+
+def test_records_on_a_topic_can_be_read_by_another_program(
+    store: Path, broker: Broker, device: DeviceEnd, device_side: DeviceSide
+) -> None:
+    inbox = Inbox()
+    reader = connected_session(broker, "reader", "plant/results", on_message=inbox)
+    topic = {"SPECNET_GATEWAY_SINK__KIND": "mqtt", "SPECNET_GATEWAY_SINK__MQTT__TOPIC": "plant/results"}
+    with GatewayProcess(store, broker, **topic, **QUICK) as gateway:
+        gateway.wait_healthy()
+        given = device.ask(*(raw_request(device_side, x, i) for i, x in enumerate(spectra(5))))
+        inbox.wait(5)
+    reader.stop()
+    documents = sorted((json.loads(payload) for payload in inbox.payloads), key=lambda one: one["sequence"])
+    assert answers(documents) == said(given)
+    assert documents[0]["source"]["quantity"] == "channel"
+    assert base64.b64decode(documents[0]["spectrum"]) == pack_spectrum(spectra(5)[0])
 
 
 def test_no_sink_keeps_nothing_and_needs_no_folder(

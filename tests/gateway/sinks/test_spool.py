@@ -157,3 +157,17 @@ def test_processes_of_one_folder_have_spools_of_their_own_and_inherit_from_the_d
     assert sequences(heir.batch(9).records) == [0, 1, 10, 11, 12]
     assert [path.name for path in tmp_path.glob("*.sqlite")] == ["spool-1.sqlite"]
     heir.close()
+
+
+def test_a_spool_that_cannot_be_taken_over_stays_and_is_no_reason_not_to_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Spool(tmp_path / "spool-7.sqlite", PLENTY, PLENTY)
+    other.put(records(2))
+    other._connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    other.close()
+    spool = open_spool(tmp_path, PLENTY, PLENTY)
+    assert (spool.path.name, spool.rows) == ("spool-1.sqlite", 0)
+    assert other.path.exists()
+    assert "a spool cannot be taken over" in caplog.text
+    spool.close()
