@@ -106,9 +106,8 @@ def _as_measured(options: ImportOptions, table: SpectraTable, path: Path) -> Imp
 def _unique(records: Iterable[ResultRecord], path: Path) -> tuple[list[ResultRecord], list[str]]:
     """Give the records that can become training data, each once, and say what was left out."""
     kept: dict[RecordId, ResultRecord] = {}
-    n = n_examples = size = 0
+    n_examples = size = 0
     for record in records:
-        n += 1
         if not record.is_example or record.source is None:
             continue
         n_examples += 1
@@ -117,13 +116,13 @@ def _unique(records: Iterable[ResultRecord], path: Path) -> tuple[list[ResultRec
             size += 4 * len(record.source.values)
         if size > layout.MAX_TABLE_BYTES:
             raise DatasetError(f"{path}: over {layout.MAX_TABLE_BYTES} bytes of spectra, which is the limit")
-    notes = [f"{n - n_examples} of {n} records have no raw spectrum or no answer, and were left out"] * (n > n_examples)
-    notes += [f"{n_examples - len(kept)} records were repeated, and taken once"] * (n_examples > len(kept))
     if not kept:
         raise DatasetError(
-            f"{path}: none of {n} records has a raw spectrum and an answer; devices send raw spectra at split 0, "
-            "with the codec raw"
+            f"{path}: no record has a raw spectrum and an answer; "
+            "devices send raw spectra at split 0 with the codec raw"
         )
+    notes = ["records without a raw spectrum or an answer were left out"]
+    notes += [f"{n_examples - len(kept)} records were repeated, and taken once"] * (n_examples > len(kept))
     return list(kept.values()), notes
 
 
@@ -153,7 +152,8 @@ def _from_database(path: Path) -> Iterator[ResultRecord]:
                 )
                 for row in connection.execute("SELECT * FROM sources")
             }
-            for row in connection.execute("SELECT * FROM results ORDER BY time"):
+            # a gateway answers far more features than raw spectra: those are not even looked at
+            for row in connection.execute("SELECT * FROM results WHERE spectrum IS NOT NULL ORDER BY rowid"):
                 yield _record(dict(row), sources)
     except (sqlite3.Error, msgspec.MsgspecError, KeyError, IndexError) as error:
         raise DatasetError(f"{path}: not a database of results, or a damaged one: {error}") from error
