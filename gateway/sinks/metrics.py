@@ -14,11 +14,11 @@ _PREFIX = "specnet_gateway"
 class SinkMetrics:
     """Counters of the way from the worker to the sink; see the help texts.
 
-    `failures` are counted by the kind of the sink, those of the disk under ``spool``.
-    Reasons of `dropped`: ``memory`` (the hand-over was full: the disk is too slow, or full), ``spool`` (the spool was
-    full: the sink was down for too long), ``refused`` (the sink will never take it), ``undecodable`` (a row of the
-    spool is damaged), ``no_example`` (without a raw spectrum, for a sink that keeps only these), ``expired`` (the
-    oldest results of an SQLite file that has reached its size).
+    `failures` are counted by the kind of the sink, those of the disk under ``spool``. Reasons of `dropped`: ``memory``
+    (the hand-over was full: the disk is too slow, or full), ``spool`` (the spool was full: the sink was down for too
+    long), ``refused`` (the sink will never take it), ``damaged`` (it cannot be written down or read back),
+    ``no_example`` (without a raw spectrum, for a sink that keeps only these), ``expired`` (the oldest results of an
+    SQLite file that has reached its size).
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

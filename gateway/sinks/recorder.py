@@ -117,6 +117,12 @@ class ResultRecorder:
             self._metrics.failures.labels("spool").inc()
             self._log.warning("results cannot be spooled", reason="spool", path=self._spool.path, error=error)
             return False
+        except Exception as error:  # a text that has no UTF-8, say: the others, and the thread, must not go with it
+            if len(records) > 1:
+                return all(self._put([record]) for record in records)
+            self._metrics.dropped.labels("damaged").inc()
+            self._log.warning("a result cannot be written down", reason="damaged", error=error)
+            return True
         if dropped:
             self._metrics.dropped.labels("spool").inc(dropped)
             self._log.warning("the spool is full: the oldest results were dropped", reason="full", dropped=dropped)
@@ -160,7 +166,7 @@ class ResultRecorder:
 
     def _write(self, batch: Batch) -> None:
         if batch.undecodable:
-            self._metrics.dropped.labels("undecodable").inc(batch.undecodable)
+            self._metrics.dropped.labels("damaged").inc(batch.undecodable)
         refused = 0
         try:
             self._sink.write(batch.records)

@@ -253,3 +253,15 @@ def test_a_fault_of_the_program_in_a_sink_ends_nothing(
     recorder.record(work, result(work))
     wait_until(lambda: len(rows(results)) == 1, "the result is kept after all")
     assert sample(registry, "sink_failures_total", sink="sqlite") == 3
+
+
+def test_a_record_that_cannot_be_written_down_takes_no_other_along(
+    make_recorder: MakeRecorder, make_work: Callable[..., Work], results: Path, registry: CollectorRegistry
+) -> None:
+    recorder = make_recorder(gather_s=60)
+    for sequence in range(5):
+        work = make_work(sequence)
+        recorder.record(work, result(work, error="no file \udcff" if sequence == 2 else ""))
+    recorder.stop(10)
+    assert [row["sequence"] for row in rows(results)] == [0, 1, 3, 4]
+    assert sample(registry, "sink_dropped_total", reason="damaged") == 1
