@@ -36,6 +36,7 @@ from specnet.status_line import StatusLine
 _OPTIONS = {
     "store": "store",
     "trust": "trust_dir",
+    "state_dir": "state_dir",
     "device": "device",
     "engine": "engine",
     "threads": "threads",
@@ -209,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--group", help="replicas of one group share the requests")
     serve.add_argument("--site", help="serve the devices of this site only")
     serve.add_argument("--name", help="name of this gateway in results")
+    serve.add_argument("--state-dir", help="folder of results and of what waits to be kept (default: gateway-state)")
     serve.add_argument("--max-batch", type=int, help="most requests of a batch")
     serve.add_argument("--metrics-port", type=int, help="port of /metrics and /healthz on loopback; 0 takes a free one")
     serve.add_argument("--log-format", choices=get_args(Format), help="lines of key=value, or of JSON (default: text)")

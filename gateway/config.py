@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from gateway.logs import Format, Level
+from gateway.sinks.settings import SinkSettings
 from specnet.errors import ConfigurationError, WireError
 from specnet.mqtt import BrokerSettings
 from specnet.ranges import check_range
@@ -89,7 +90,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         How long to go on computing after SIGTERM.
     shared_subscription
         ``auto`` shares on MQTT 5 and not on 3.1.1; ``always``, ``never``.
-    broker, monitoring, log
+    state_dir
+        Folder of the gateway's own files: results on their way to the sink, and by default the results.
+    broker, monitoring, log, sink
         Tables of their own.
 
     Raises
@@ -122,9 +125,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     rescan_s: float = 5.0
     drain_s: float = 10.0
     shared_subscription: Literal["auto", "always", "never"] = "auto"
+    state_dir: str = "gateway-state"
     broker: BrokerSettings = BrokerSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     log: LogSettings = LogSettings()
+    sink: SinkSettings = SinkSettings()
 
     def __post_init__(self) -> None:
         try:

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Self
 
 from gateway.answers import Answers
@@ -22,6 +23,7 @@ from gateway.own_certificates import soon_over
 from gateway.residency import Room
 from gateway.scheduling import Scheduler
 from gateway.session import OffloadSession
+from gateway.sinks.registry import create_recorder
 from gateway.vitality import Vitality
 from gateway.worker import BatchWorker
 from specnet import __version__
@@ -48,7 +50,7 @@ class GatewayService:
     Raises
     ------
     ConfigurationError
-        When store, engine, monitoring address or broker files cannot be used.
+        When store, state folder, engine, monitoring address or broker files cannot be used.
     """
 
     def __init__(self, settings: GatewaySettings, notifier: Notifier | None = None) -> None:
@@ -65,6 +67,7 @@ class GatewayService:
         )
         self.keeper = StoreKeeper(self.store, self.metrics, settings.rescan_s)
         self.scheduler = Scheduler(settings.max_queue)
+        self.recorder = create_recorder(settings.sink, Path(settings.state_dir), settings.broker, self.metrics.registry)
         self.session = OffloadSession(
             settings,
             find_model=self.store.find,
@@ -73,13 +76,14 @@ class GatewayService:
             metrics=self.metrics,
             # unique, because a second client of the same name would throw the first one out
             client_id=f"specnet-gateway-{os.getpid()}-{secrets.token_hex(4)}",
+            record=None if self.recorder is None else self.recorder.record,
         )
         self.worker = BatchWorker(
             engine,
             self.scheduler,
             self.metrics,
             self.session.reply,
-            self.session.give_up,
+            lambda works: self.session.give_up(works, "internal"),
             gateway=settings.name,
             max_batch=settings.max_batch,
             linger_s=settings.max_wait_ms / 1e3,
@@ -138,6 +142,8 @@ class GatewayService:
         for trouble in soon_over(self.settings.broker):
             _LOGGER.warning("a certificate is over, or nearly", extra=fields(reason="certificate", detail=trouble))
         self._open.enter_context(self._endpoint)
+        if self.recorder is not None:
+            self.recorder.start()
         self.worker.start()
         self.keeper.start()
         self.session.start()
@@ -190,6 +196,8 @@ class GatewayService:
         self.session.stop(STOP_TIMEOUT_S)
         self.keeper.stop(JOIN_TIMEOUT_S)
         self._upkeep.stop()
+        if self.recorder is not None:
+            self.recorder.stop(deadline - time.monotonic())
         self._open.close()
         _LOGGER.info(
             "stopped", extra=fields(waiting=waiting, given_up=len(given_up), unfinished=self.answers.under_way)

@@ -48,6 +48,8 @@ class OffloadSession:
         Puts a request into the queue.
     answers, metrics
         What was answered before; what is counted.
+    record
+        Told every request that was computed and its result, in the worker's thread; it must not wait.
     client_id
         Unique name at the broker.
     """
@@ -61,6 +63,7 @@ class OffloadSession:
         answers: Answers,
         metrics: Metrics,
         client_id: str,
+        record: Callable[[Work, Result], None] | None = None,
     ) -> None:
         self._settings = settings
         self._find_model = find_model
@@ -68,6 +71,7 @@ class OffloadSession:
         self._answers = answers
         self._replays = ReplayGuard(settings.replay_window, settings.replay_devices, settings.replay_quiet_s)
         self._metrics = metrics
+        self._record = record
         self._log = RateLimitedLog(_LOGGER)
         self._closed = threading.Event()
         self._leaving = threading.Event()
@@ -271,15 +275,17 @@ class OffloadSession:
             ms=1e3 * took,
             error=result.error,
         )
+        if self._record is not None:
+            self._record(work, result)
 
-    def give_up(self, works: list[Work]) -> None:
+    def give_up(self, works: list[Work], reason: str = "stopping") -> None:
         """Shed requests that will not be computed any more here.
 
         They stay unacknowledged: some brokers hand such messages of a member that leaves to another one, and behind
         the others the device sends them again.
         """
         for work in works:
-            self._shed(work, "stopping")
+            self._shed(work, reason)
 
     def _publish(self, topic: str, result: Result, correlation: bytes | None, patience_s: float = 0.0) -> None:
         """Publish; when that is not possible the device asks again and gets the remembered result.

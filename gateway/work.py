@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gateway.answers import RequestKey
 from gateway.models import ServedModel
+from specnet.codec import RAW
 from specnet.mqtt import Incoming
 from specnet.wire import OffloadRequest, Topics
 
@@ -52,6 +53,11 @@ class Work:
     def topic(self) -> str:
         """Where the answer goes."""
         return Topics(self.request.site, self.request.device).result
+
+    @property
+    def raw(self) -> bytes:
+        """The packed raw spectrum where the request carries one."""
+        return self.request.features.data if self.request.features.codec == RAW else b""
 
 
 @dataclass(slots=True, eq=False)

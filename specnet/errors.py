@@ -20,7 +20,10 @@
     │   └── MessageVersionError   another protocol version
     ├── ProfileError              a profile of a device, link or gateway: foreign, damaged, impossible numbers
     ├── SpectrometerError         the instrument: garbage, unplugged, timeout
-    └── BrokerError               the broker cannot be used as configured
+    ├── BrokerError               the broker cannot be used as configured
+    └── SinkError                 where a gateway keeps its results
+        ├── SinkDownError         cannot be reached or written now: keep the results and try again
+        └── SinkRefusedError      will never take one of these results
 
 Messages name what was found and what was expected.
 """
@@ -102,3 +105,15 @@ class SpectrometerError(SpecnetError):
 
 class BrokerError(SpecnetError):
     """The MQTT broker cannot be used as configured."""
+
+
+class SinkError(SpecnetError):
+    """Results cannot be kept where a gateway's configuration says."""
+
+
+class SinkDownError(SinkError):
+    """The sink cannot be reached or written now; the same results can be written later."""
+
+
+class SinkRefusedError(SinkError):
+    """The sink will not take at least one of these results, however often it is tried."""

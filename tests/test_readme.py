@@ -64,7 +64,7 @@ def test_every_command_and_option_exists(words, tmp_path):
 def test_the_device_configuration_is_valid(tmp_path):
     from device.config import load_device_configuration
 
-    node, choosing, spectrometer = blocks("toml")
+    node, choosing, spectrometer, *_ = blocks("toml")
     path = tmp_path / "node.toml"
     path.write_text(node)
     assert load_device_configuration(path, environment={}).split == tomllib.loads(node)["split"]
@@ -73,6 +73,23 @@ def test_the_device_configuration_is_valid(tmp_path):
     assert load_device_configuration(path, environment={}).choosing.daily_joules == 500.0
     path.write_text(f"{names}\n{spectrometer}")
     assert load_device_configuration(path, environment={}).spectrometer.dark.subtract
+
+
+def test_the_table_of_sinks_is_valid(tmp_path):
+    from gateway.config import PREFIX, GatewaySettings
+    from specnet.configuration import load_configuration
+
+    (sinks,) = [block for block in blocks("toml") if "[sink]" in block]
+    path = tmp_path / "gateway.toml"
+    path.write_text(sinks)
+    settings = load_configuration(GatewaySettings, path, environment={}, prefix=PREFIX)
+    # what stands there are the defaults, except for where things are
+    defaults = GatewaySettings().sink
+    assert (settings.sink.spool, settings.sink.sqlite, settings.sink.hdf5) == (
+        defaults.spool,
+        defaults.sqlite,
+        defaults.hdf5,
+    )
 
 
 def test_linked_files_and_make_targets_exist():

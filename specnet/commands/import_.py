@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from specnet import console
-from specnet.datasets import SpectraTable, import_csv, import_npz, write_spectra
+from specnet.datasets import SpectraTable, import_answers, import_csv, import_npz, write_spectra
 from specnet.datasets.importing import ImportOptions
+from specnet.datasets.importing.answers import SUFFIXES as ANSWER_SUFFIXES
 from specnet.errors import DatasetError
 from specnet.spectra import UNITS, Quantity
 
-HELP = "Import spectra from a numpy archive or a text table."
+HELP = "Import spectra from a numpy archive, a text table, or what gateways have kept."
 EXAMPLE = "specnet import minerals-raman.npz minerals.h5 --crop 190 1230 --drop-nan --where processed=1 --min-groups 5"
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -22,7 +23,12 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare arguments."""
-    parser.add_argument("source", type=Path, help=f".npz with X, y, axis ..., or a table {', '.join(TEXT_SUFFIXES)}")
+    parser.add_argument(
+        "source",
+        type=Path,
+        help=f".npz with X, y, axis ..., a table {', '.join(TEXT_SUFFIXES)}, "
+        f"or results of a gateway {', '.join(ANSWER_SUFFIXES)}",
+    )
     parser.add_argument("out", type=Path, help="HDF5 file to write")
     units = sorted({unit for known in UNITS.values() for unit in known})
     parser.add_argument("--quantity", choices=[str(quantity) for quantity in Quantity], help="what the axis measures")
@@ -37,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--min-groups", type=int, default=0, metavar="N", help="keep classes with at least N distinct groups"
+    )
+    parser.add_argument(
+        "--labels",
+        choices=["none", "predicted"],
+        default="none",
+        help="results of a gateway: take its answers as labels, or no labels (default: none)",
     )
     parser.add_argument(
         "--layout", choices=["auto", "rows", "columns"], default="auto", help="text tables: one spectrum in each ..."
@@ -79,13 +91,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _import(args: argparse.Namespace, options: ImportOptions) -> tuple[SpectraTable, list[str]]:
     suffix = args.source.suffix.lower()
+    if args.labels != "none" and suffix not in ANSWER_SUFFIXES:
+        raise DatasetError(f"--labels {args.labels} is for results of a gateway ({', '.join(ANSWER_SUFFIXES)})")
     if suffix == ".npz":
         return import_npz(args.source, options)
     if suffix in TEXT_SUFFIXES:
         return import_csv(args.source, options, layout=args.layout)
-    raise DatasetError(
-        f"{args.source}: cannot import {suffix or 'a file without suffix'}, expected .npz, .csv, .tsv, .txt"
-    )
+    if suffix in ANSWER_SUFFIXES:
+        return import_answers(args.source, options, labels=args.labels)
+    known = ", ".join((".npz", *TEXT_SUFFIXES, *ANSWER_SUFFIXES))
+    raise DatasetError(f"{args.source}: cannot import {suffix or 'a file without suffix'}, expected {known}")
 
 
 def _command(args: argparse.Namespace) -> str:
@@ -97,5 +112,6 @@ def _command(args: argparse.Namespace) -> str:
             words += [f"--{name.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     words += ["--drop-nan"] if args.drop_nan else []
     words += [word for condition in args.where for word in ("--where", condition)]
+    words += ["--labels", args.labels] if args.labels != "none" else []
     words += ["--layout", args.layout] if args.layout != "auto" else []
     return shlex.join(words)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from specnet.datasets.importing import import_csv, import_npz
+from specnet.datasets.importing import import_answers, import_csv, import_npz
 from specnet.datasets.reading import SpectraFile, read_spectra
 from specnet.datasets.splits import ensure_holdout, fold_holdout, grouped_holdout
 from specnet.datasets.table import Holdout, Instrument, ProcessStep, SpectraTable
@@ -26,6 +26,7 @@ __all__ = [
     "ensure_holdout",
     "fold_holdout",
     "grouped_holdout",
+    "import_answers",
     "import_csv",
     "import_npz",
     "read_spectra",

@@ -32,4 +32,5 @@ def serve(store: Path, broker: Broker, logs: Path) -> Child:
     """Start a gateway, which tells its ``metrics_port`` when it is ready."""
     address = f"{broker.host}:{broker.port}"
     words = ["gateway.cli", "serve", "--store", str(store), "--broker", address, "--metrics-port", "0"]
+    words += ["--state-dir", str(store.with_name("gateway-state"))]
     return Child("gateway", words, logs)

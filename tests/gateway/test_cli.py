@@ -74,7 +74,8 @@ def test_an_address_in_use_is_named(store: Path, broker: Broker) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        done = run_cli("serve", "--store", store, "--broker", f"{broker.host}:{broker.port}", "--metrics-port", port)
+        words = ["--state-dir", store.with_name("state"), "--metrics-port", port]
+        done = run_cli("serve", "--store", store, "--broker", f"{broker.host}:{broker.port}", *words)
     assert done.returncode == 2
     assert f"monitoring cannot listen on 127.0.0.1:{port}" in one_line(done.stderr)
 

@@ -54,6 +54,7 @@ def tap(broker: Broker) -> Iterator[Tap]:
 def service(store: Path, tap: Tap, held: HeldEngine) -> Iterator[GatewayService]:
     settings = GatewaySettings(
         store=str(store),
+        state_dir=str(store.with_name("gateway-state")),
         broker=settings_for(tap),
         monitoring=MonitoringSettings(port=0),
         max_batch=1,

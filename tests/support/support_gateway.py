@@ -85,6 +85,7 @@ class GatewayProcess:
             "SPECNET_GATEWAY_BROKER__RECONNECT_MIN_S": "0.05",
             "SPECNET_GATEWAY_BROKER__RECONNECT_MAX_S": "0.2",
             "SPECNET_GATEWAY_RESCAN_S": "0.1",
+            "SPECNET_GATEWAY_STATE_DIR": str(store.with_name("gateway-state")),
         }
         self._environment = {**os.environ, **quick, **environment}
         self.ready: dict[str, Any] = {}

@@ -74,7 +74,7 @@ def finish(draft: Draft, path: Path, options: ImportOptions, sha256: str) -> tup
         notes += more
     if not len(draft.intensity):
         raise DatasetError(f"{path}: no spectra are left: {'; '.join(notes) or 'the file has none'}")
-    intensity, more = _storable(draft.intensity)
+    intensity, more = storable(draft.intensity)
     notes += more + _missing(draft)
     unit = options.intensity_unit or ("counts" if intensity.dtype.kind == "u" else "a.u.")
     if not options.intensity_unit:
@@ -197,7 +197,7 @@ def _drop_empty_classes(draft: Draft) -> tuple[Draft, list[str]]:
     return replace(draft, labels=labels, class_names=names), [f"{n_gone} classes have no spectra left and are gone"]
 
 
-def _storable(intensity: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
+def storable(intensity: NDArray[Any]) -> tuple[NDArray[Any], list[str]]:
     """Intensities as uint16, uint32 or float32, whichever holds them."""
     kind = intensity.dtype.kind
     if intensity.dtype in (np.uint16, np.uint32, np.float32):
