@@ -19,6 +19,7 @@ BENCHES = (
     "architecture",
     "device",
     "field",
+    "gateway",
 )
 """Names; ``bench NAME`` is the module ``specnet.commands.bench_NAME``."""
 
