@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import os
+import signal
 import socket
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,12 +52,19 @@ def load_peer(name: str, bundle: Path, folder: Path, devices: int, warm_up_s: fl
     port = _free_port()
     with ExitStack() as running:
         server = Child(name, [f"specnet.demo.serving.{name}_peer", str(bundle), "--port", str(port)], folder)
-        running.enter_context(server)
+        # these servers leave processes behind that hold their output open, so the whole group is ended
+        running.callback(_end_group, server)
         words = ["specnet.demo.serving.http_fleet", str(bundle), "--url", f"http://127.0.0.1:{port}/"]
         if name == "litserve":
             words[-1] += "predict"
             words.append("--json-body")
         return _figures(running, words, folder, devices, warm_up_s, seconds)
+
+
+def _end_group(server: Child) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.stop()
 
 
 def _figures(
