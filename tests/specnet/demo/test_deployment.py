@@ -115,9 +115,9 @@ def test_files_that_are_none(tuned: Path, trained: Trained, tmp_path: Path) -> N
 
 
 def test_runs_that_would_take_too_long(tuned: Path, trained: Trained, tmp_path: Path) -> None:
-    mistake(check(tuned, trained, tmp_path, "--spectra-per-hour", 60), "take", "minutes", "at most 10")
+    mistake(check(tuned, trained, tmp_path, "--spectra-per-hour", 1), "take", "minutes", "at most 60")
     mistake(check(tuned, trained, tmp_path, "--link", "lorawan-dr0"), "cannot carry", "--spectra-per-hour")
-    mistake(check(tuned, trained, tmp_path, "--link", "lorawan-dr5", "--spectra-per-hour", 10), "minutes, at most 10")
+    mistake(check(tuned, trained, tmp_path, "--link", "lorawan-dr5", "--spectra-per-hour", 1), "minutes, at most 60")
 
 
 def test_more_spectra_than_there_are(tuned: Path, trained: Trained, tmp_path: Path) -> None:
