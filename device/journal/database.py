@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from device.journal.schema import FORMAT, bring_up_to_date
+from specnet.databases import set_aside, take_lock, transaction
 from specnet.errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
@@ -52,7 +51,7 @@ class Database:
         self._full = True
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock_file = _lock(path)
+            self._lock_file = take_lock(path, "journal")
         except OSError as error:
             raise ConfigurationError(f"journal {path} cannot be used: {error}") from error
         try:
@@ -69,11 +68,8 @@ class Database:
         except (sqlite3.OperationalError, OSError) as error:
             raise ConfigurationError(f"journal {path} cannot be used: {error}") from error
         except sqlite3.DatabaseError as error:
-            aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
+            aside = set_aside(path)
             logger.error("journal %s is damaged (%s): set aside as %s, what it held is lost", path, error, aside.name)
-            path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
             self.is_new_after_damage = True
             return _connect(path)
 
@@ -106,14 +102,8 @@ class Database:
                 yield
                 return
             self._set_durable(durable)
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with transaction(self._connection):
                 yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):  # SQLite itself ends a transaction that found the disk full
-                    self._connection.execute("ROLLBACK")
-                raise
 
     def write(self, statement: str, values: Sequence[Any]) -> int:
         """Run one statement as a transaction that is not durable; returns the number of rows.
@@ -176,19 +166,6 @@ def read_only(path: Path) -> sqlite3.Connection:
         hint = "the device brings it up to date when it starts" if found < FORMAT else "update specnet"
         raise ConfigurationError(f"journal {path} has format {found}, this command reads {FORMAT}; {hint}")
     return connection
-
-
-def _lock(path: Path) -> int:
-    """Take the lock file, which stays locked while this process lives."""
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if not isinstance(error, BlockingIOError):
-            raise
-        raise ConfigurationError(f"journal {path} cannot be used: another process is using it") from error
-    return descriptor
 
 
 def _connect(path: Path) -> sqlite3.Connection:

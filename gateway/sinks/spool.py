@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from gateway.logs import fields
+from specnet.databases import LockedError, set_aside, take_lock, transaction
 from specnet.errors import ConfigurationError
 from specnet.wire.records import ResultRecord, SpectrumSource, without_source
 
@@ -79,7 +77,7 @@ class Spool:
         self._sources: dict[str, SpectrumSource] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(path)
+            self._lock = take_lock(path, "spool")
         except OSError as error:
             raise ConfigurationError(f"spool {path} cannot be used: {error}") from error
         try:
@@ -127,7 +125,7 @@ class Spool:
         sources = {record.source.id: record.source for record in records if record.source is not None}
         with self._mutex:
             n_rows, n_bytes, dropped = self._rows + len(rows), self._size + sum(len(row[2]) for row in rows), 0
-            with self._transaction():
+            with transaction(self._connection):
                 self._connection.executemany(
                     "INSERT OR IGNORE INTO sources VALUES (?, ?)",
                     [(name, _encoder.encode(sources[name])) for name in sources.keys() - self._sources.keys()],
@@ -164,7 +162,7 @@ class Spool:
     def remove(self, up_to: int) -> None:
         """Forget the records of a batch, which the sink has committed."""
         with self._mutex:
-            with self._transaction():
+            with transaction(self._connection):
                 [[n, size]] = self._connection.execute(
                     "SELECT count(*), coalesce(sum(length(body)), 0) FROM records WHERE number <= ?", (up_to,)
                 )
@@ -194,23 +192,9 @@ class Spool:
         except sqlite3.OperationalError as error:
             raise ConfigurationError(f"spool {self.path} cannot be used: {error}") from error
         except sqlite3.DatabaseError as error:
-            aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+            aside = set_aside(self.path)
             _LOGGER.error("a damaged spool was set aside", extra=fields(path=aside, error=error))
-            self.path.rename(aside)
-            for suffix in ("-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
             return _connect(self.path)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):  # SQLite itself ends a transaction that found the disk full
-                self._connection.execute("ROLLBACK")
-            raise
 
     def _drop_oldest(self, count: int) -> tuple[int, int]:
         victims = self._connection.execute(
@@ -244,22 +228,18 @@ def open_spool(folder: Path, max_rows: int, max_bytes: int) -> Spool:
     for number in range(1, MAX_SPOOLS + 1):
         try:
             spool = Spool(folder / f"spool-{number}.sqlite", max_rows, max_bytes)
-        except _LockedError:
+        except LockedError:
             continue
         for path in sorted(folder.glob("spool-*.sqlite")):
             if path != spool.path:
                 try:
                     _take_over(spool, path)
-                except _LockedError:
+                except LockedError:
                     continue
                 except (ConfigurationError, sqlite3.Error) as error:
                     _LOGGER.error("a spool cannot be taken over", extra=fields(path=path, error=error))
         return spool
     raise ConfigurationError(f"{folder} has {MAX_SPOOLS} spools that other processes use; give gateways folders apart")
-
-
-class _LockedError(ConfigurationError):
-    """Another process uses the spool."""
 
 
 def _take_over(spool: Spool, path: Path) -> None:
@@ -276,19 +256,6 @@ def _take_over(spool: Spool, path: Path) -> None:
 def _row(record: ResultRecord) -> tuple[float, str | None, bytes]:
     body = _encoder.encode(without_source(record))
     return datetime.fromisoformat(record.time).timestamp(), record.source.id if record.source else None, body
-
-
-def _lock(path: Path) -> int:
-    """Take the lock file, which stays locked while this process lives."""
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if not isinstance(error, BlockingIOError):
-            raise
-        raise _LockedError(f"spool {path} cannot be used: another process is using it") from error
-    return descriptor
 
 
 def _connect(path: Path) -> sqlite3.Connection:

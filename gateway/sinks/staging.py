@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
 
+from specnet.databases import transaction
 from specnet.wire.records import RecordId, ResultRecord, SpectrumSource, without_source
 
 FILE_NAME = ".unpublished.sqlite"
@@ -82,7 +82,7 @@ class Staging:
 
     def add(self, records: Sequence[ResultRecord]) -> None:
         """Commit records with spectra, each once."""
-        with self._transaction():
+        with transaction(self._connection):
             for record in records:
                 assert record.source is not None
                 self._connection.execute(
@@ -127,7 +127,7 @@ class Staging:
         if self._connection.execute(f"SELECT 1 FROM parts WHERE {done}", (today,)).fetchone() is None:  # noqa: S608
             return
         old = "part IN (SELECT number FROM parts WHERE finished < ?)"
-        with self._transaction():
+        with transaction(self._connection):
             self._connection.execute(
                 f"UPDATE spectra SET body = NULL WHERE part IN (SELECT number FROM parts WHERE {done})",  # noqa: S608
                 (today,),
@@ -142,17 +142,6 @@ class Staging:
             self._connection.close()
             os.close(self._lock)
             self._lock = -1
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
-            raise
 
     def _open_part(self, day: str, source: str, size: int) -> int:
         """Find the part that a spectrum goes into; a new one when there is none, or no room."""
