@@ -83,7 +83,7 @@ class GatewayService:
             self.scheduler,
             self.metrics,
             self.session.reply,
-            lambda works: self.session.give_up(works, "internal"),
+            self.session.lose,
             gateway=settings.name,
             max_batch=settings.max_batch,
             linger_s=settings.max_wait_ms / 1e3,

@@ -278,14 +278,23 @@ class OffloadSession:
         if self._record is not None:
             self._record(work, result)
 
-    def give_up(self, works: list[Work], reason: str = "stopping") -> None:
+    def lose(self, works: list[Work]) -> None:
+        """Shed requests that a fault of this process has stopped; their devices send them again.
+
+        They are acknowledged: the broker would keep a place for each as long as the connection lasts.
+        """
+        for work in works:
+            self._shed(work, "internal")
+            self.mqtt.acknowledge(work.incoming)
+
+    def give_up(self, works: list[Work]) -> None:
         """Shed requests that will not be computed any more here.
 
         They stay unacknowledged: some brokers hand such messages of a member that leaves to another one, and behind
         the others the device sends them again.
         """
         for work in works:
-            self._shed(work, reason)
+            self._shed(work, "stopping")
 
     def _publish(self, topic: str, result: Result, correlation: bytes | None, patience_s: float = 0.0) -> None:
         """Publish; when that is not possible the device asks again and gets the remembered result.

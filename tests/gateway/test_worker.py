@@ -15,7 +15,7 @@ from gateway.engine import OnnxEngine
 from gateway.monitoring import Metrics
 from gateway.scheduling import Scheduler
 from gateway.step import run_step
-from gateway.work import Work
+from gateway.work import Task, Work
 from gateway.worker import BatchWorker
 from specnet.errors import ModelError
 from specnet.runtime import SegmentOutput
@@ -178,3 +178,34 @@ def test_a_damaged_request_is_answered_with_the_reason_and_the_others_of_its_bat
     assert "state has 0 numbers" in results[6][0].error
     assert [number for number, found in sorted(results.items()) if not found[0].error] == [0, 1, 2, 3, 5, 7, 8]
     assert errors(metrics, "features") == errors(metrics, "state") == 1
+
+
+def test_requests_that_a_fault_of_the_worker_stops_are_given_up_and_nothing_else(
+    engine: RecordingEngine, make_work: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler, metrics, answered, lost = Scheduler(100), Metrics(), [], []
+    faults = iter([True])
+
+    def resume(tasks: list[Task]) -> None:
+        if next(faults, False):
+            raise KeyError("a fault")
+        Scheduler.resume(scheduler, tasks)
+
+    monkeypatch.setattr(scheduler, "resume", resume)
+    for number in range(50):
+        scheduler.put(make_work(number, split=0))
+    scheduler.close()
+    worker = BatchWorker(
+        engine,
+        scheduler,
+        metrics,
+        lambda work, result: answered.append(work.key.sequence),
+        lambda works: lost.extend(work.key.sequence for work in works),
+        gateway="here",
+        max_batch=25,
+    )
+    worker.start()
+    assert worker.join(30)
+    assert sorted(answered + lost) == list(range(50))
+    assert sorted(lost) == list(range(25))
+    assert errors(metrics, "internal") == 1
