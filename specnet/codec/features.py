@@ -36,24 +36,18 @@ class Codec(Protocol):
         """Features of each, or what is wrong with its bytes."""
 
 
-class _OneByOne:
-    """Codecs that gain nothing from many at once."""
-
-    def decode(self, data: bytes, shape: tuple[int, int]) -> Float32:
-        raise NotImplementedError
-
-    def decode_many(self, data: Sequence[bytes], shape: tuple[int, int]) -> list[Float32 | CodecError]:
-        """Features of each, or what is wrong with its bytes."""
-        found: list[Float32 | CodecError] = []
-        for one in data:
-            try:
-                found.append(self.decode(one, shape))
-            except CodecError as error:
-                found.append(error)
-        return found
+def _one_by_one(codec: Codec, data: Sequence[bytes], shape: tuple[int, int]) -> list[Float32 | CodecError]:
+    """Decode with a codec that gains nothing from many at once."""
+    found: list[Float32 | CodecError] = []
+    for one in data:
+        try:
+            found.append(codec.decode(one, shape))
+        except CodecError as error:
+            found.append(error)
+    return found
 
 
-class Plain(_OneByOne):
+class Plain:
     """The numbers themselves, little-endian, in the given type."""
 
     def __init__(self, dtype: str) -> None:
@@ -73,8 +67,12 @@ class Plain(_OneByOne):
             raise CodecError(f"got {len(data)} bytes of features, expected {expected} for {shape} {self._dtype}")
         return np.frombuffer(data, dtype=self._dtype).reshape(shape).astype(np.float32)
 
+    def decode_many(self, data: Sequence[bytes], shape: tuple[int, int]) -> list[Float32 | CodecError]:
+        """Features of each, or what is wrong with its bytes."""
+        return _one_by_one(self, data, shape)
 
-class Int8(_OneByOne):
+
+class Int8:
     """Affine quantisation to 8 bits with a range for each channel (Jacob et al. 2018, eq. 1), then deflate.
 
     Layout: minimum and step of every channel (float32 each), then the deflated levels, channel after channel, because
@@ -112,6 +110,10 @@ class Int8(_OneByOne):
         ):  # bytes from outside; `decode_features` refuses what is not finite
             features: Float32 = (grid * step + low).astype(np.float32)
         return features
+
+    def decode_many(self, data: Sequence[bytes], shape: tuple[int, int]) -> list[Float32 | CodecError]:
+        """Features of each, or what is wrong with its bytes."""
+        return _one_by_one(self, data, shape)
 
 
 CODECS: dict[str, Codec] = {"float32": Plain("<f4"), "float16": Plain("<f2"), "int8": Int8()}
