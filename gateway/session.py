@@ -19,6 +19,7 @@ from gateway.scheduling import Admission, Refusal
 from gateway.work import Work
 from specnet.errors import SpecnetError
 from specnet.mqtt import Incoming, MqttSession
+from specnet.mqtt.direct import DirectConnection
 from specnet.wire import OffloadRequest, Result, Topics, encode, shared_offload_filter
 from specnet.wire.messages import MAX_TEXT
 
@@ -88,6 +89,7 @@ class OffloadSession:
             manual_ack=True,
             receive_maximum=settings.receive_maximum,
             logger=_LOGGER,
+            link=DirectConnection,
         )
 
     def start(self) -> None:

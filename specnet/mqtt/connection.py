@@ -1,14 +1,11 @@
-"""One connection to a broker, from the TCP handshake to its end."""
+"""One connection to a broker by way of paho."""
 
 from __future__ import annotations
 
 import logging
-import math
 import socket
 import threading
-import time
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -18,82 +15,15 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from specnet.errors import SpecnetError
 from specnet.mqtt.buffered import BufferedClient
+from specnet.mqtt.link import CONNECT_TIMEOUT_S, PACKET_OVERHEAD_BYTES, WINDOW, Course, End, Listener, Receipt
 from specnet.mqtt.messages import Incoming, Will
-from specnet.mqtt.protocol import Answer, Version
+from specnet.mqtt.protocol import Version
 from specnet.mqtt.settings import BrokerSettings
 from specnet.mqtt.window import Admission, Outgoing, SendWindow
 
-CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 0.5
-WINDOW = 100
-PACKET_OVERHEAD_BYTES = 66_000  # the longest topic, and the properties that specnet uses
-UNSUPPORTED_VERSION = 0x84
-CREDENTIAL_CODES = frozenset({0x86, 0x87, 0x8A, 0x8C})  # bad user or password, not authorised, banned, bad method
-
-
-@dataclass(frozen=True)
-class End:
-    """How a connection ended.
-
-    Parameters
-    ----------
-    answer
-        What the broker made of the CONNECT.
-    reason
-        For the log.
-    credentials
-        The broker did not like who we are: waiting will not help, somebody has to act.
-    lasted_s
-        Time between the broker's acceptance and the end, in seconds; 0 when it never accepted.
-    lost
-        Messages that had been handed over and were not acknowledged.
-    """
-
-    answer: Answer
-    reason: str
-    credentials: bool
-    lasted_s: float
-    lost: int
-
-
-class Listener(Protocol):
-    """Who hears about a connection. Everything is called in the thread that runs the connection, and must not raise."""
-
-    def accepted(self, connection: Connection) -> None:
-        """Hear that the broker has accepted the connection."""
-
-    def received(self, incoming: Incoming) -> None:
-        """Hear that a message has arrived."""
-
-    def granted(self) -> None:
-        """Hear that the broker has taken a subscription."""
-
-    def released(self) -> None:
-        """Hear that the broker has ended a subscription."""
-
-    def refused(self, what: str) -> None:
-        """Hear that the broker has refused a subscription or a publish."""
-
 
 class Connection:
-    """One paho client for one connection.
-
-    What the broker has not acknowledged goes with it and is never sent again by surprise.
-
-    Parameters
-    ----------
-    settings, client_id, will
-        As in `specnet.mqtt.MqttSession`.
-    version
-        Protocol version to speak.
-    probe
-        Send a plain CONNECT and leave once the broker has answered; see `specnet.mqtt.protocol.VersionChoice`.
-    manual_ack, receive_maximum
-        Flow from the broker.
-    listener
-        Told what happens.
-    """
+    """One paho client for one connection; see `specnet.mqtt.link.Link` and, for the parameters, `LinkMaker` there."""
 
     def __init__(
         self,
@@ -114,13 +44,7 @@ class Connection:
         self._receive_maximum = receive_maximum
         self._listener = listener
         self._window = SendWindow(WINDOW)
-        self._closing = threading.Event()
-        self._close_deadline = math.inf
-        self._over = False
-        self._answer: Answer | None = None
-        self._accepted_at: float | None = None
-        self._reason = ""
-        self._credentials = False
+        self._course = Course()
         self._complaints = _Complaints()
         self._client = self._make_client(client_id, None if probe else will, manual_ack)
 
@@ -132,18 +56,15 @@ class Connection:
         except Exception as error:
             # whatever a foreign peer provokes inside the library ends one connection, not the service
             expected = isinstance(error, (OSError, SpecnetError))
-            self._note_end(str(error) if expected else f"{type(error).__name__}: {error}")
+            self._course.end(str(error) if expected else f"{type(error).__name__}: {error}")
         finally:
             lost = self._window.outstanding()
             self._discard_client()
-        lasted = 0.0 if self._accepted_at is None or self._probe else time.monotonic() - self._accepted_at
-        answer = self._answer or Answer.UNREACHABLE
-        return End(answer, self._reason or "closed", self._credentials, lasted, lost)
+        return self._course.summary(lost, probe=self._probe)
 
     def close(self) -> None:
         """Send a DISCONNECT, so that the broker drops the will. Callable from any thread."""
-        self._close_deadline = time.monotonic() + CLOSE_TIMEOUT_S
-        self._closing.set()
+        self._course.close()
         self._client.disconnect()
 
     def send(self, message: Outgoing) -> bool:
@@ -167,7 +88,7 @@ class Connection:
 
     def acknowledge(self, packet_id: int, qos: int) -> bool:
         """Acknowledge a message that came on this connection; False when the connection is over."""
-        if self._over:
+        if self._course.over:
             return False
         return self._client.ack(packet_id, qos) == MQTTErrorCode.MQTT_ERR_SUCCESS
 
@@ -216,31 +137,24 @@ class Connection:
             )
         else:
             self._client.connect(settings.host, settings.port, settings.keepalive_s)
-        self._answer = Answer.SILENT
+        self._course.asked()
 
     def _serve(self, stopping: threading.Event) -> None:
-        deadline = time.monotonic() + ANSWER_TIMEOUT_S
-        while not self._over:
-            waiting = self._accepted_at is None
-            if waiting and stopping.is_set():
-                self._note_end("stopped before the broker answered")
+        while True:
+            self._course.look_at_the_clock(stopping)
+            if self._course.over:
                 return
-            if waiting and time.monotonic() > deadline:
-                self._note_end(f"no answer to CONNECT in {ANSWER_TIMEOUT_S:g} s")
-                return
-            if time.monotonic() > self._close_deadline:
-                self._note_end("closed by us; the broker did not take the DISCONNECT")
-                return
-            code = self._client.loop(0.1 if waiting or self._closing.is_set() else 1.0)
+            code = self._client.loop(0.1 if self._course.waiting or self._course.closing.is_set() else 1.0)
             if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._note_end(self._complaints.last or paho.error_string(code))
+                self._course.end(self._complaints.last or paho.error_string(code))
 
     def _transmit(self, message: Outgoing) -> bool:
-        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, message.properties)
+        properties = _properties(message) if self.version == "5" else None
+        info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
         return info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _discard_client(self) -> None:
-        self._over = True
+        self._course.over = True
         client = self._client
         sock = client.socket()
         if sock is not None:
@@ -250,21 +164,14 @@ class Connection:
         client.on_subscribe = client.on_unsubscribe = None
         client.on_socket_open = client.on_socket_register_write = None
 
-    def _note_end(self, reason: str) -> None:
-        self._over = True
-        self._reason = self._reason or reason
-
     def _on_connect(
         self, client: paho.Client, _data: Any, _flags: Any, code: ReasonCode, properties: Properties | None
     ) -> None:
         if code.is_failure:
-            self._answer = Answer.WRONG_VERSION if code.value == UNSUPPORTED_VERSION else Answer.OTHER
-            self._credentials = code.value in CREDENTIAL_CODES
-            self._note_end(f"refused: {code}")
+            self._course.refuse(code.value, str(code))
             return
-        self._answer = Answer.ACCEPTED
+        self._course.accept()
         client.disable_logger()  # it would be asked with every packet
-        self._accepted_at = time.monotonic()
         if self._probe:
             self.close()
             return
@@ -273,13 +180,13 @@ class Connection:
         self._listener.accepted(self)
 
     def _on_disconnect(self, _client: paho.Client, _data: Any, flags: Any, code: ReasonCode, _properties: Any) -> None:
-        if self._closing.is_set():
-            self._note_end("closed by us")
+        if self._course.closing.is_set():
+            self._course.end("closed by us")
         elif flags.is_disconnect_packet_from_server:
-            self._note_end(f"the broker disconnected: {code}")
+            self._course.end(f"the broker disconnected: {code}")
         else:
             # a broker that does not like a certificate says so to OpenSSL, not to MQTT
-            self._note_end(self._complaints.last or "connection lost")
+            self._course.end(self._complaints.last or "connection lost")
 
     def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
         try:
@@ -297,7 +204,7 @@ class Connection:
                 retain=message.retain,
                 response_topic=getattr(properties, "ResponseTopic", None),
                 correlation=getattr(properties, "CorrelationData", None),
-                handle=(self, message.mid),
+                handle=Receipt(self, message.mid),
             )
         )
 
@@ -334,6 +241,17 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.last = record.getMessage()
+
+
+def _properties(message: Outgoing) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    if message.expiry_s is not None:
+        properties.MessageExpiryInterval = message.expiry_s
+    if message.response_topic is not None:
+        properties.ResponseTopic = message.response_topic
+    if message.correlation is not None:
+        properties.CorrelationData = message.correlation
+    return properties
 
 
 def _without_delay(_client: paho.Client, _data: Any, sock: Any) -> None:

@@ -9,6 +9,9 @@ from specnet.errors import BrokerError
 MAX_TOPIC_BYTES = 65_535
 FIXED_HEADER_BYTES = 5
 PACKET_ID_BYTES = 2
+MOST_LENGTH_BYTES = 4
+EXPIRY_BYTES = 5
+PROPERTY_HEAD_BYTES = 3
 
 
 def check_qos(qos: int) -> None:
@@ -108,6 +111,9 @@ class Incoming:
     handle: object = field(default=None, repr=False, compare=False)
 
 
-def packet_bytes(topic: str, payload: bytes, properties_bytes: int) -> int:
+def packet_bytes(topic: str, payload: bytes, response_topic: str | None, correlation: bytes | None) -> int:
     """Give an upper bound of a PUBLISH packet's size in bytes on the wire (MQTT 5.0, section 3.3)."""
-    return FIXED_HEADER_BYTES + 2 + len(topic.encode()) + PACKET_ID_BYTES + properties_bytes + len(payload)
+    properties = MOST_LENGTH_BYTES + EXPIRY_BYTES
+    properties += 0 if response_topic is None else PROPERTY_HEAD_BYTES + len(response_topic.encode())
+    properties += 0 if correlation is None else PROPERTY_HEAD_BYTES + len(correlation)
+    return FIXED_HEADER_BYTES + 2 + len(topic.encode()) + PACKET_ID_BYTES + properties + len(payload)

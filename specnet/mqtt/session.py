@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-
 from specnet.errors import BrokerError, MessageTooLargeError
+from specnet.mqtt.connection import Connection
+from specnet.mqtt.link import LinkMaker
 from specnet.mqtt.messages import Incoming, Will, check_qos, check_topic, check_topic_filter, packet_bytes
 from specnet.mqtt.settings import BrokerSettings
 from specnet.mqtt.supervisor import Client, Supervisor
@@ -54,6 +53,8 @@ class MqttSession:
         1 to 65,535.
     logger
         Told once about each change of state, not about each attempt.
+    link
+        How to speak MQTT 5: by paho, or `specnet.mqtt.direct.DirectConnection` for many small messages.
 
     Attributes
     ----------
@@ -87,6 +88,7 @@ class MqttSession:
         manual_ack: bool = False,
         receive_maximum: int = 20,
         logger: logging.Logger = _LOGGER,
+        link: LinkMaker = Connection,
     ) -> None:
         if not 1 <= len(client_id.encode()) <= MAX_CLIENT_ID_BYTES:
             raise BrokerError(f"a client id has 1 to {MAX_CLIENT_ID_BYTES} bytes, got {client_id!r}")
@@ -100,7 +102,7 @@ class MqttSession:
         settings.tls_context()
         self._settings = settings
         self._client_id = client_id
-        client = Client(client_id, will, on_message, on_up, on_down, manual_ack, receive_maximum, logger)
+        client = Client(client_id, will, on_message, on_up, on_down, manual_ack, receive_maximum, logger, link)
         self._supervisor = Supervisor(settings, client)
         self._ended = False
         self.counters: Mapping[str, int] = MappingProxyType(self._supervisor.counters)
@@ -221,13 +223,13 @@ class MqttSession:
         connection = self._supervisor.connection
         if connection is None:
             return False
-        properties, properties_bytes = None, 1
-        if connection.version == "5":
-            properties = _publish_properties(expiry_s, response_topic, correlation)
-            properties_bytes = len(properties.pack())  # type: ignore[no-untyped-call]
+        if connection.version != "5":
+            expiry_s = response_topic = correlation = None
+        _check_properties(expiry_s, response_topic, correlation)
         if connection.packet_limit is not None:
-            self._check_size(topic, "packet", packet_bytes(topic, payload, properties_bytes), connection.packet_limit)
-        sent = connection.send(Outgoing(topic, payload, qos, retain, properties))
+            size = packet_bytes(topic, payload, response_topic, correlation)
+            self._check_size(topic, "packet", size, connection.packet_limit)
+        sent = connection.send(Outgoing(topic, payload, qos, retain, expiry_s, response_topic, correlation))
         self._supervisor.count("published" if sent else "congested")
         return sent
 
@@ -257,17 +259,10 @@ class MqttSession:
             raise MessageTooLargeError(f"{what} for {topic!r} has {size} bytes, the limit is {limit}")
 
 
-def _publish_properties(expiry_s: int | None, response_topic: str | None, correlation: bytes | None) -> Properties:
-    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-    if expiry_s is not None:
-        if not 0 <= expiry_s <= MAX_EXPIRY_S:
-            raise BrokerError(f"expiry_s is from 0 to {MAX_EXPIRY_S}, got {expiry_s}")
-        properties.MessageExpiryInterval = expiry_s
+def _check_properties(expiry_s: int | None, response_topic: str | None, correlation: bytes | None) -> None:
+    if expiry_s is not None and not 0 <= expiry_s <= MAX_EXPIRY_S:
+        raise BrokerError(f"expiry_s is from 0 to {MAX_EXPIRY_S}, got {expiry_s}")
     if response_topic is not None:
         check_topic(response_topic)
-        properties.ResponseTopic = response_topic
-    if correlation is not None:
-        if len(correlation) > MAX_CORRELATION_BYTES:
-            raise BrokerError(f"correlation has at most {MAX_CORRELATION_BYTES} bytes, got {len(correlation)}")
-        properties.CorrelationData = correlation
-    return properties
+    if correlation is not None and len(correlation) > MAX_CORRELATION_BYTES:
+        raise BrokerError(f"correlation has at most {MAX_CORRELATION_BYTES} bytes, got {len(correlation)}")

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from specnet.mqtt.backoff import BackOff
-from specnet.mqtt.connection import Connection, End
+from specnet.mqtt.connection import Connection
+from specnet.mqtt.link import End, Link, LinkMaker, Receipt
 from specnet.mqtt.messages import Incoming, Will
 from specnet.mqtt.protocol import VersionChoice
 from specnet.mqtt.settings import BrokerSettings
@@ -42,6 +43,7 @@ class Client:
     manual_ack: bool
     receive_maximum: int
     logger: logging.Logger
+    link: LinkMaker = Connection
 
 
 class Supervisor:
@@ -59,14 +61,14 @@ class Supervisor:
 
     def __init__(self, settings: BrokerSettings, client: Client) -> None:
         self.counters = dict.fromkeys(COUNTERS, 0)
-        self.connection: Connection | None = None
+        self.connection: Link | None = None
         self.thread = threading.Thread(target=self._run, name=f"mqtt-{client.client_id}", daemon=True)
         self._settings = settings
         self._client = client
         self._where = f"broker {settings.host}:{settings.port}"
         self._versions = VersionChoice(settings.protocol)
         self._back_off = BackOff(settings.reconnect_min_s, settings.reconnect_max_s, random.Random())
-        self._attempt: Connection | None = None
+        self._attempt: Link | None = None
         self._subscriptions: dict[str, int] = {}
         self._said: set[str] = set()
         self._stopping = threading.Event()
@@ -108,7 +110,7 @@ class Supervisor:
         """Log something about this broker."""
         self._client.logger.log(level, "%s: %s", self._where, text)
 
-    def accepted(self, connection: Connection) -> None:
+    def accepted(self, connection: Link) -> None:
         """Renew the subscriptions and announce the connection."""
         with self._subscribing:
             for topic_filter, qos in self._subscriptions.items():
@@ -148,8 +150,8 @@ class Supervisor:
     def acknowledge(self, incoming: Incoming) -> None:
         """Acknowledge a message on the connection that it came with."""
         match incoming.handle:
-            case (Connection() as connection, int(packet_id)) if self._client.manual_ack and incoming.qos:
-                if not connection.acknowledge(packet_id, incoming.qos):
+            case Receipt(link, packet_id) if self._client.manual_ack and incoming.qos:
+                if not link.acknowledge(packet_id, incoming.qos):
                     self.count("stale_acknowledgements")
 
     def _run(self) -> None:
@@ -169,12 +171,14 @@ class Supervisor:
             if not again_at_once:
                 self._stopping.wait(self._back_off.after(end.lasted_s))
 
-    def _new_connection(self) -> Connection:
-        return Connection(
+    def _new_connection(self) -> Link:
+        version, probe = self._versions.version, self._versions.probing
+        make = self._client.link if version == "5" and not probe else Connection
+        return make(
             self._settings,
             self._client.client_id,
-            version=self._versions.version,
-            probe=self._versions.probing,
+            version=version,
+            probe=probe,
             will=self._client.will,
             manual_ack=self._client.manual_ack,
             receive_maximum=self._client.receive_maximum,

@@ -6,10 +6,6 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from paho.mqtt.properties import Properties
 
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 16 * 1024 * 1024
@@ -17,13 +13,15 @@ MAX_WAITING_BYTES = 16 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Outgoing:
-    """A message ready for the wire."""
+    """A message ready for the wire; the last three are properties of MQTT 5, left out before."""
 
     topic: str
     payload: bytes
     qos: int
     retain: bool
-    properties: Properties | None
+    expiry_s: int | None = None
+    response_topic: str | None = None
+    correlation: bytes | None = None
 
 
 class Admission(Enum):

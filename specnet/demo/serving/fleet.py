@@ -18,22 +18,16 @@ import selectors
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
+from specnet.demo.serving.client import Client
 from specnet.demo.serving.load_figures import LoadFigures
 from specnet.demo.serving.samples import read_samples
 from specnet.errors import BrokerError
-from specnet.mqtt.buffered import BufferedClient
 from specnet.wire import OffloadRequest, Result, Topics, decode, pack_request
 
 CONNECT_TIMEOUT_S = 30.0
-KEEPALIVE_S = 60
 RESEND_S = 10.0
 """A request without an answer is sent again, as devices do."""
 PAUSE_S = 0.05
@@ -47,14 +41,7 @@ class _Device:
         self.topics = Topics("bench", name)
         self.sequence = 0
         self.open: dict[int, tuple[int, float, float]] = {}
-        self.subscribed = False
-        self.client = BufferedClient(
-            CallbackAPIVersion.VERSION2, client_id=f"bench-{name}", protocol=MQTTProtocolVersion.MQTTv5
-        )
-        self.client.max_inflight_messages = 0
-        self.client.on_connect = lambda client, *_: client.subscribe(self.topics.result, 1)
-        self.client.on_subscribe = self._on_subscribe
-        self.client.on_message = self._on_message
+        self.client = Client(f"bench-{name}", self.topics.result, self._hear)
 
     def send(self, due: float) -> None:
         """Ask about the fleet's next sample; the latency counts from `due`, in seconds of `time.perf_counter`."""
@@ -74,17 +61,11 @@ class _Device:
     def _publish(self, sequence: int, number: int) -> None:
         sample = self._fleet.samples[number]
         request = msgspec.structs.replace(sample, site="bench", device=self.name, sequence=sequence)
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ResponseTopic = self.topics.result
-        properties.CorrelationData = request.request_id.encode()
         topic = self.topics.offload(request.bundle, request.split)
-        self.client.publish(topic, pack_request(request), 1, properties=properties)
+        self.client.publish(topic, pack_request(request), self.topics.result, request.request_id.encode())
 
-    def _on_subscribe(self, *_: Any) -> None:
-        self.subscribed = True
-
-    def _on_message(self, client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        result = decode(Result, bytes(message.payload))
+    def _hear(self, payload: bytes) -> None:
+        result = decode(Result, payload)
         known = self.open.pop(result.sequence, None)
         if known is not None:
             self._fleet.answered(self, result, *known[:2])
@@ -103,13 +84,10 @@ class _Fleet:
         self._selector = selectors.DefaultSelector()
         self._devices = [_Device(f"device-{number}", self) for number in range(n_devices)]
         for device in self._devices:
-            device.client.connect("127.0.0.1", port, KEEPALIVE_S, clean_start=True)
-            sock = device.client.socket()
-            if sock is None:
-                raise BrokerError(f"{device.name} has no connection to port {port}")
-            self._selector.register(sock, selectors.EVENT_READ, device)
+            device.client.connect(port)
+            self._selector.register(device.client, selectors.EVENT_READ, device)
         deadline = time.monotonic() + CONNECT_TIMEOUT_S
-        while not all(device.subscribed for device in self._devices):
+        while not all(device.client.subscribed for device in self._devices):
             self._turn(PAUSE_S)
             if time.monotonic() > deadline:
                 raise BrokerError(f"not all of {n_devices} devices could subscribe within {CONNECT_TIMEOUT_S:g} s")
@@ -149,18 +127,15 @@ class _Fleet:
         counted = time.perf_counter() - began - warm_up_s
         self._counting, self._ending = False, True
         for device in self._devices:
-            device.client.disconnect()
+            device.client.leave()
         return counted
 
     def _turn(self, timeout: float) -> None:
         for key, _ in self._selector.select(timeout):
-            sock = key.data.client.socket()
-            key.data.client.loop_read()
-            while sock is not None and sock.pending():
-                key.data.client.loop_read()
-            # in a callback paho only queues: acknowledgements, and requests that follow an answer
-            while key.data.client.want_write():
-                key.data.client.loop_write()
+            if not key.data.client.read():
+                raise BrokerError(f"the broker has ended the connection of {key.data.name}")
+        for device in self._devices:
+            device.client.write()
 
 
 def main() -> int:

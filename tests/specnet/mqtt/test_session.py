@@ -12,6 +12,7 @@ from support_broker import Broker, Inbox, connected_session, make_certificates, 
 
 from specnet.errors import BrokerError, ConfigurationError
 from specnet.mqtt import BrokerSettings, MqttSession, Will
+from specnet.mqtt.direct import DirectConnection
 from specnet.mqtt.messages import Incoming
 
 PROTOCOL = {"mosquitto": "5", "amqtt": "3.1.1"}
@@ -64,7 +65,8 @@ def test_sockets_do_not_wait_for_more_to_send(broker: Broker) -> None:
     session = connected_session(broker, "node-1")
     connection = session._supervisor.connection
     assert connection is not None
-    assert connection._client.socket().getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+    sock = connection._socket if isinstance(connection, DirectConnection) else connection._client.socket()
+    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
     session.stop()
 
 

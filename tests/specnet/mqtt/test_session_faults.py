@@ -17,7 +17,7 @@ import pytest
 from support_broker import Broker, Inbox, connected_session, settings_for, wait_until, write_mosquitto_password
 
 from specnet.mqtt import BrokerSettings, MqttSession, Will
-from specnet.mqtt import connection as connection_module
+from specnet.mqtt import link as link_module
 
 ROOT = Path(__file__).parents[3]
 
@@ -206,7 +206,7 @@ def test_nonsense_from_the_other_side_ends_the_connection_and_not_the_service(an
 
 
 def test_a_broker_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(link_module, "ANSWER_TIMEOUT_S", 0.3)
     with _server(None) as (port, visits):
         settings = BrokerSettings(port=port, reconnect_min_s=0.01, reconnect_max_s=0.05)
         session = MqttSession(settings, "node-1", on_message=Inbox(), will=Will("state", b"offline"))

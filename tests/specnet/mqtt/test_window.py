@@ -8,7 +8,7 @@ from specnet.mqtt.window import MAX_WAITING, MAX_WAITING_BYTES, Admission, Outgo
 
 
 def _message(name: str = "t", size: int = 1) -> Outgoing:
-    return Outgoing(name, bytes(size), 1, retain=False, properties=None)
+    return Outgoing(name, bytes(size), 1, retain=False)
 
 
 def test_what_exceeds_the_window_waits_in_order() -> None:
