@@ -5,7 +5,6 @@ Legend: P positions, C channels, S size of the exit policy's state.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,10 +12,10 @@ from numpy.typing import NDArray
 
 from gateway.intake import RefusedRequest
 from gateway.models import ServedModel
-from gateway.work import Task
+from gateway.work import Task, Work
 from specnet.codec import RAW, EncodedFeatures, check_sum, decode_many, unpack_spectrum
 from specnet.errors import CodecError, SpectrumError, WireError
-from specnet.wire import OffloadRequest
+from specnet.wire import state_arrays
 
 Float32 = NDArray[np.float32]
 
@@ -37,30 +36,30 @@ def decode_tasks(batch: Sequence[Task]) -> tuple[list[Task], list[tuple[Task, Re
     fresh = [task for task in batch if task.features is None]
     if not fresh:
         return list(batch), []
-    features = _features([task.work.request for task in fresh], fresh[0].work.model)
+    features = _features([task.work for task in fresh], fresh[0].work.model)
     refused: dict[int, RefusedRequest] = {}
-    for task, found in zip(fresh, features, strict=True):
+    states = state_arrays([task.work.request for task in fresh], fresh[0].work.model.manifest.state_layout)
+    for task, found, state in zip(fresh, features, states, strict=True):
         request = task.work.request
         if isinstance(found, Exception):
             refused[id(task)] = RefusedRequest("features", str(found), request)
             continue
-        try:
-            task.state = request.state_array(task.work.model.manifest.state_layout)
-        except WireError as error:
-            refused[id(task)] = RefusedRequest("state", str(error), request)
+        if isinstance(state, WireError):
+            refused[id(task)] = RefusedRequest("state", str(state), request)
             continue
-        task.features = found
+        task.features, task.state = found, state
     ready = [task for task in batch if id(task) not in refused]
     return ready, [(task, refused[id(task)]) for task in batch if id(task) in refused]
 
 
-def _features(requests: Sequence[OffloadRequest], model: ServedModel) -> list[Float32 | Exception]:
+def _features(works: Sequence[Work], model: ServedModel) -> list[Float32 | Exception]:
     """Input ``(P, C)`` of the segment after the split for each, or why there is none."""
+    requests = [work.request for work in works]
     shape = model.manifest.split_shape(requests[0].split)
     found: dict[int, Float32 | Exception] = {}
     by_codec: dict[str, list[int]] = {}
     for number, request in enumerate(requests):
-        if (wrong := _wrong_checksum(request)) is not None:
+        if (wrong := _wrong_checksum(works[number])) is not None:
             found[number] = wrong
         else:
             by_codec.setdefault(request.features.codec, []).append(number)
@@ -74,11 +73,11 @@ def _features(requests: Sequence[OffloadRequest], model: ServedModel) -> list[Fl
     return [found[number] for number in range(len(requests))]
 
 
-def _wrong_checksum(request: OffloadRequest) -> CodecError | None:
-    checksum = zlib.crc32(request.state, zlib.crc32(request.features.data))
-    if request.checksum in (None, checksum):
+def _wrong_checksum(work: Work) -> CodecError | None:
+    announced = work.request.checksum
+    if announced in (None, work.key.crc32):
         return None
-    return CodecError(f"checksum of the request is {checksum:#010x}, announced {request.checksum:#010x}")
+    return CodecError(f"checksum of the request is {work.key.crc32:#010x}, announced {announced:#010x}")
 
 
 def _spectrum(encoded: EncodedFeatures, split: int, model: ServedModel) -> Float32 | Exception:

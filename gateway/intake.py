@@ -11,6 +11,7 @@ from dataclasses import replace
 from gateway.answers import RequestKey
 from gateway.models import ServedModel
 from gateway.work import Work
+from specnet.codec import CheckedFeatures
 from specnet.errors import BundleError, MessageTooLargeError, MessageVersionError, WireError
 from specnet.mqtt import Incoming
 from specnet.wire import MAX_PAYLOAD_BYTES, OffloadRequest, parse_offload_topic, unpack_request
@@ -64,8 +65,10 @@ def read_request(incoming: Incoming, max_bytes: int = MAX_PAYLOAD_BYTES) -> Offl
 
 
 def request_key(request: OffloadRequest) -> RequestKey:
-    """Return what identifies a request; the checksum is computed here because the announced one may be wrong."""
-    checksum = zlib.crc32(request.state, zlib.crc32(request.features.data))
+    """Return what identifies a request; a checksum that was only announced may be wrong, and is computed here."""
+    features = request.features
+    crc32 = features.crc32 if isinstance(features, CheckedFeatures) else zlib.crc32(features.data)
+    checksum = zlib.crc32(request.state, crc32)
     return RequestKey(
         request.site, request.device, request.boot, request.sequence, request.bundle, request.split, checksum
     )

@@ -20,7 +20,7 @@ from gateway.work import Work
 from specnet.errors import SpecnetError
 from specnet.mqtt import Incoming, MqttSession
 from specnet.mqtt.direct import DirectConnection
-from specnet.wire import OffloadRequest, Result, Topics, encode, shared_offload_filter
+from specnet.wire import OffloadRequest, Result, encode, result_topic, shared_offload_filter
 from specnet.wire.messages import MAX_TEXT
 
 _LOGGER = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ class OffloadSession:
         self._trace("the request is a repeated one", request, answered=isinstance(known, Result))
         if isinstance(known, Result):
             self._metrics.resent.inc()
-            self._publish(Topics(request.site, request.device).result, known, incoming.correlation)
+            self._publish(result_topic(request.site, request.device), known, incoming.correlation)
         self.mqtt.acknowledge(incoming)
 
     def _queue(self, work: Work) -> None:
@@ -222,12 +222,12 @@ class OffloadSession:
                 gateway=self._settings.name,
                 error=str(refusal)[:MAX_TEXT],
             )
-            self._publish(Topics(request.site, request.device).result, result, incoming.correlation)
+            self._publish(result_topic(request.site, request.device), result, incoming.correlation)
         self.mqtt.acknowledge(incoming)
 
     def _note_response_topic(self, incoming: Incoming, request: OffloadRequest) -> None:
         """Count a wish to be answered elsewhere; messages must not choose where a gateway publishes."""
-        expected = Topics(request.site, request.device).result
+        expected = result_topic(request.site, request.device)
         if incoming.response_topic not in (None, expected):
             self._metrics.errors.labels("response_topic").inc()
             self._log.warning(

@@ -12,7 +12,7 @@ from gateway.answers import RequestKey
 from gateway.models import ServedModel
 from specnet.codec import RAW
 from specnet.mqtt import Incoming
-from specnet.wire import OffloadRequest, Topics
+from specnet.wire import OffloadRequest, result_topic
 
 Float32 = NDArray[np.float32]
 Rank = tuple[float, float, int]
@@ -52,7 +52,7 @@ class Work:
     @property
     def topic(self) -> str:
         """Where the answer goes."""
-        return Topics(self.request.site, self.request.device).result
+        return result_topic(self.request.site, self.request.device)
 
     @property
     def raw(self) -> bytes:

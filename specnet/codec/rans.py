@@ -170,10 +170,14 @@ class SymbolReader:
 
     def read(self, tables: Numbers) -> NDArray[np.int64]:
         """Symbols ``(n,)`` by the given tables; `CodecError` when the bytes end before."""
+        return np.array(self.take(np.asarray(tables).tolist()), dtype=np.int64)
+
+    def take(self, tables: Sequence[int]) -> list[int]:
+        """As `read`, without arrays."""
         frequencies, starts, slots = self._frequencies, self._starts, self._slots
         data, end = self._data, len(self._data)
         state, at, symbols = self._state, self._at, []
-        for table in np.asarray(tables).tolist():
+        for table in tables:
             slot = state & (SCALE - 1)
             symbol = slots[table][slot]
             symbols.append(symbol)
@@ -184,7 +188,7 @@ class SymbolReader:
                 state = (state << 8) | data[at]
                 at += 1
         self._state, self._at = state, at
-        return np.array(symbols, dtype=np.int64)
+        return symbols
 
     def close(self) -> None:
         """Check that everything was read; `CodecError` when bytes are left or the state is no encoder's first."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from specnet.commands.numbers import distinct_numbers
 from specnet.console import note, progress, say, table
 from specnet.errors import ConfigurationError
 from specnet.ranges import check_range
@@ -15,6 +17,8 @@ from specnet.ranges import check_range
 HELP = "measure a gateway under many devices: answers a second, latency, beside the bare engine and other servers"
 EXAMPLE = "specnet bench gateway minerals.specnet --devices 200 --seconds 10"
 HALF = 0.5
+WORKERS = "1,2"
+MOST_WORKERS = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--warm-up", type=float, default=3.0, metavar="S", help="how long before answers are counted (default: 3)"
+    )
+    parser.add_argument(
+        "--workers",
+        default=WORKERS,
+        metavar="N,...",
+        help=f"processes that compute, for every server: replicas of the gateway, workers of others "
+        f"(default: {WORKERS})",
     )
     parser.add_argument(
         "--peers",
@@ -58,6 +69,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     check_range("--devices", args.devices, 1, 1000)
     check_range("--seconds", args.seconds, 0.1, 3600)
     check_range("--warm-up", args.warm_up, 0, 600)
+    workers = distinct_numbers("workers", args.workers)
+    for n in workers:
+        check_range("--workers", n, 1, MOST_WORKERS)
     peers = available_peers() if args.peers is None else [name for name in args.peers.split(",") if name]
     if missing := [name for name in peers if name not in available_peers()]:
         raise ConfigurationError(
@@ -69,16 +83,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     runs: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="specnet-gateway-") as name:
         folder, times = Path(name), (args.devices, args.warm_up, args.seconds)
-        with progress(f"the gateway under {args.devices} devices", None):
-            runs["gateway"] = load_gateway(args.bundle, folder / "full", *times)
-        with progress("the gateway at half of that", None):
-            rate = HALF * runs["gateway"]["answers_s"]
-            runs["gateway at half load"] = load_gateway(args.bundle, folder / "half", *times, rate=rate)
-        for peer in peers:
-            with progress(peer, None):
-                runs[peer] = load_peer(peer, args.bundle, folder / peer, *times)
+        for n in workers:
+            own = f"gateway, {n} process{'es' if n > 1 else ''}"
+            with progress(f"{own}, under {args.devices} devices", None):
+                runs[own] = load_gateway(args.bundle, folder / f"full-{n}", *times, workers=n)
+            with progress(f"{own}, at half of that", None):
+                rate = HALF * runs[own]["answers_s"]
+                runs[f"{own}, half load"] = load_gateway(
+                    args.bundle, folder / f"half-{n}", *times, workers=n, rate=rate
+                )
+        for peer, n in itertools.product(peers, workers):
+            with progress(f"{peer}, {n} at work", None):
+                runs[f"{peer}, {n} at work"] = load_peer(peer, args.bundle, folder / f"{peer}-{n}", *times, workers=n)
     agree = answers_agree(runs)
-    best = max(entry["spectra_s"] for entry in bare)
+    fastest = max(found["answers_s"] for found in runs.values() if found["server"] == "gateway")
     _show(args, bare, runs)
     if not agree:
         note("the servers do not agree on every label")
@@ -91,8 +109,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "threads": 1,
         "machine": platform.processor() or platform.machine(),
         "bare": bare,
-        "share_of_bare_single": round(runs["gateway"]["answers_s"] / bare[0]["spectra_s"], 3),
-        "share_of_bare_best": round(runs["gateway"]["answers_s"] / best, 3),
+        "share_of_bare": {str(entry["batch"]): round(fastest / entry["spectra_s"], 3) for entry in bare},
         "labels_agree": agree,
         "runs": {name: {key: value for key, value in found.items() if key != "labels"} for name, found in runs.items()},
     }

@@ -28,9 +28,9 @@ def add_bundle(bundle: Path, store: Path, logs: Path, timeout_s: float) -> None:
             raise ChildError(f"the gateway refused the bundle; see {add.log_path}")
 
 
-def serve(store: Path, broker: Broker, logs: Path) -> Child:
-    """Start a gateway, which tells its ``metrics_port`` when it is ready."""
+def serve(store: Path, broker: Broker, logs: Path, name: str = "gateway") -> Child:
+    """Start a gateway, which tells its ``metrics_port`` when it is ready; replicas differ in their names."""
     address = f"{broker.host}:{broker.port}"
     words = ["gateway.cli", "serve", "--store", str(store), "--broker", address, "--metrics-port", "0"]
-    words += ["--state-dir", str(store.with_name("gateway-state"))]
-    return Child("gateway", words, logs)
+    words += ["--state-dir", str(store.with_name(f"{name}-state"))]
+    return Child(name, words, logs)

@@ -14,6 +14,7 @@ from specnet.wire.messages import (
     State,
     decode,
     encode,
+    state_arrays,
 )
 from specnet.wire.models import (
     MAX_ANNOUNCEMENT_BYTES,
@@ -35,6 +36,7 @@ from specnet.wire.topics import (
     model_state_filter,
     parse_model_request_topic,
     parse_offload_topic,
+    result_topic,
     shared_offload_filter,
     site_model_topic,
 )
@@ -71,7 +73,9 @@ __all__ = [
     "pack_request",
     "parse_model_request_topic",
     "parse_offload_topic",
+    "result_topic",
     "shared_offload_filter",
     "site_model_topic",
+    "state_arrays",
     "unpack_request",
 ]

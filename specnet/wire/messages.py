@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -42,6 +43,7 @@ __all__ = [
     "decode",
     "encode",
     "request_id",
+    "state_arrays",
 ]
 
 PROTOCOL_VERSION = 1
@@ -59,7 +61,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     v: int = PROTOCOL_VERSION
 
     def __post_init__(self) -> None:
-        _require(self.v == PROTOCOL_VERSION, f"protocol version {self.v}, expected {PROTOCOL_VERSION}")
+        _require(self.v == PROTOCOL_VERSION, "protocol version {}, expected {}", self.v, PROTOCOL_VERSION)
 
 
 class Provisional(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,11 +119,14 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
         super().__post_init__()
         _check_names(site=self.site, device=self.device, bundle=self.bundle)
         _check_counters(boot=self.boot, sequence=self.sequence, deadline_ms=self.deadline_ms)
-        _require(0 <= self.split <= MAX_SPLIT, f"split is 0 to {MAX_SPLIT}, got {self.split}")
+        _require(0 <= self.split <= MAX_SPLIT, "split is 0 to {}, got {}", MAX_SPLIT, self.split)
         unit = 1 if self.packed_state else 4
         _require(
             len(self.state) % unit == 0 and len(self.state) <= 4 * MAX_STATE,
-            f"state has {len(self.state)} bytes, expected a multiple of {unit} up to {4 * MAX_STATE}",
+            "state has {} bytes, expected a multiple of {} up to {}",
+            len(self.state),
+            unit,
+            4 * MAX_STATE,
         )
 
     @property
@@ -137,20 +142,10 @@ class OffloadRequest(Message, frozen=True, kw_only=True, forbid_unknown_fields=T
         WireError
             When it has another length, is not finite, or is so large that it would overflow on the way.
         """
-        if self.packed_state:
-            try:
-                state = layout.decode(self.state)
-            except CodecError as error:
-                raise WireError(str(error)) from error
-        else:
-            state = np.frombuffer(self.state, dtype="<f4").astype(np.float32)
-        if state.size != layout.size or not np.isfinite(state).all():
-            raise WireError(
-                f"exit state has {state.size} numbers (finite: {np.isfinite(state).all()}), expected {layout.size}"
-            )
-        if state.size and np.abs(state).max() > MAX_STATE_VALUE:
-            raise WireError(f"exit state reaches {np.abs(state).max():.3g}, at most {MAX_STATE_VALUE:g} is accepted")
-        return state
+        (found,) = state_arrays([self], layout)
+        if isinstance(found, WireError):
+            raise found
+        return found
 
 
 class Result(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -187,6 +182,27 @@ class Result(Message, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def request_id(self) -> str:
         """``device-boot-sequence``, the correlation of request and result."""
         return request_id(self.device, self.boot, self.sequence)
+
+
+def state_arrays(requests: Sequence[OffloadRequest], layout: StateLayout) -> list[NDArray[np.float32] | WireError]:
+    """Return the exit policy's state ``(S,)`` of each request, or what is wrong; as `OffloadRequest.state_array`."""
+    packed = [request.state for request in requests if request.packed_state]
+    unpacked = iter(layout.decode_many(packed) if packed else [])
+    found: list[NDArray[np.float32] | WireError] = []
+    for request in requests:
+        state = next(unpacked) if request.packed_state else np.frombuffer(request.state, dtype="<f4").astype(np.float32)
+        found.append(WireError(str(state)) if isinstance(state, CodecError) else _checked_state(state, layout))
+    return found
+
+
+def _checked_state(state: NDArray[np.float32], layout: StateLayout) -> NDArray[np.float32] | WireError:
+    largest = np.abs(state).max(initial=0.0)
+    if state.size != layout.size or not np.isfinite(largest):
+        finite = np.isfinite(state).all()
+        return WireError(f"exit state has {state.size} numbers (finite: {finite}), expected {layout.size}")
+    if largest > MAX_STATE_VALUE:
+        return WireError(f"exit state reaches {largest:.3g}, at most {MAX_STATE_VALUE:g} is accepted")
+    return state
 
 
 class CommandReply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -349,6 +365,6 @@ def _check_version(kind: type[Message], payload: bytes) -> None:
 
 def check_answer(label: int, probability: float, exit_index: int) -> None:
     """Refuse what no model can say; ValueError, as `fields.require`."""
-    _require(0 <= label < MAX_CLASSES, f"label is 0 to {MAX_CLASSES - 1}, got {label}")
-    _require(0 <= probability <= 1 + 1e-6, f"probability is 0 to 1, got {probability}")  # float32 rounding
-    _require(0 <= exit_index <= MAX_SPLIT + 1, f"exit_index is 0 to {MAX_SPLIT + 1}, got {exit_index}")
+    _require(0 <= label < MAX_CLASSES, "label is 0 to {}, got {}", MAX_CLASSES - 1, label)
+    _require(0 <= probability <= 1 + 1e-6, "probability is 0 to 1, got {}", probability)  # float32 rounding
+    _require(0 <= exit_index <= MAX_SPLIT + 1, "exit_index is 0 to {}, got {}", MAX_SPLIT + 1, exit_index)

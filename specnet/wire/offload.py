@@ -11,7 +11,7 @@ import zlib
 
 import msgspec
 
-from specnet.codec import EncodedFeatures
+from specnet.codec import CheckedFeatures
 from specnet.errors import MessageTooLargeError, MessageVersionError, WireError
 from specnet.wire.messages import MAX_PAYLOAD_BYTES, OffloadRequest, Provisional, decode
 from specnet.wire.topics import OffloadTopic
@@ -101,7 +101,7 @@ def unpack_request(payload: bytes, topic: OffloadTopic, max_bytes: int = MAX_PAY
                 sequence=short.sequence,
                 bundle=topic.bundle,
                 split=topic.split,
-                features=EncodedFeatures(short.codec, None, short.data, zlib.crc32(short.data)),
+                features=CheckedFeatures(short.codec, None, short.data, zlib.crc32(short.data)),
                 state=short.state,
                 packed_state=True,
                 checksum=short.checksum,

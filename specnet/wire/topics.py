@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from specnet.errors import WireError
 
 PREFIX = "specnet/v1"
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 MAX_SPLIT = 63
+REMEMBERED = 20_000
 
 
 def check_name(name: str, what: str) -> str:
@@ -102,6 +104,12 @@ class Topics:
         return f"{self.base}/offload/{check_name(bundle, 'bundle')}/{split}"
 
 
+@lru_cache(REMEMBERED)
+def result_topic(site: str, device: str) -> str:
+    """Topic of the results for a device; remembered, because a gateway asks with every request."""
+    return Topics(site, device).result
+
+
 @dataclass(frozen=True)
 class OffloadTopic:
     """What the topic of a request says."""
@@ -112,6 +120,7 @@ class OffloadTopic:
     split: int
 
 
+@lru_cache(REMEMBERED)
 def parse_offload_topic(topic: str) -> OffloadTopic:
     """Take the topic of an `OffloadRequest` apart.
 

@@ -28,9 +28,9 @@ def available_peers() -> list[str]:
 
 
 def load_gateway(
-    bundle: Path, folder: Path, devices: int, warm_up_s: float, seconds: float, rate: float = 0.0
+    bundle: Path, folder: Path, devices: int, warm_up_s: float, seconds: float, workers: int, rate: float = 0.0
 ) -> dict[str, Any]:
-    """Ask a gateway process over a real broker; `rate` in requests a second, 0 for as many as it can take.
+    """Ask gateway processes over a real broker; `rate` in requests a second, 0 for as many as they can take.
 
     Raises
     ------
@@ -41,24 +41,34 @@ def load_gateway(
     with ExitStack() as running:
         broker = running.enter_context(Broker(folder=folder / "broker", extra_configuration=BROKER))
         add_bundle(bundle, folder / "store", folder, START_TIMEOUT_S)
-        running.enter_context(serve(folder / "store", broker, folder)).expect("metrics_port", START_TIMEOUT_S)
+        names = [f"gateway-{number}" for number in range(workers)]
+        replicas = [running.enter_context(serve(folder / "store", broker, folder, name)) for name in names]
+        for replica in replicas:
+            replica.expect("metrics_port", START_TIMEOUT_S)
         words = ["specnet.demo.serving.fleet", str(bundle), "--port", str(broker.port), "--rate", str(rate)]
-        return _figures(running, words, folder, devices, warm_up_s, seconds)
+        return {
+            "server": "gateway",
+            "workers": workers,
+            **_figures(running, words, folder, devices, warm_up_s, seconds),
+        }
 
 
-def load_peer(name: str, bundle: Path, folder: Path, devices: int, warm_up_s: float, seconds: float) -> dict[str, Any]:
+def load_peer(
+    name: str, bundle: Path, folder: Path, devices: int, warm_up_s: float, seconds: float, workers: int
+) -> dict[str, Any]:
     """Ask one of `PEERS` over HTTP; errors as `load_gateway`."""
     folder.mkdir()
     port = _free_port()
+    words = [f"specnet.demo.serving.{name}_peer", str(bundle), "--port", str(port), "--workers", str(workers)]
     with ExitStack() as running:
-        server = Child(name, [f"specnet.demo.serving.{name}_peer", str(bundle), "--port", str(port)], folder)
+        server = Child(name, words, folder)
         # these servers leave processes behind that hold their output open, so the whole group is ended
         running.callback(_end_group, server)
         words = ["specnet.demo.serving.http_fleet", str(bundle), "--url", f"http://127.0.0.1:{port}/"]
         if name == "litserve":
             words[-1] += "predict"
             words.append("--json-body")
-        return _figures(running, words, folder, devices, warm_up_s, seconds)
+        return {"server": name, "workers": workers, **_figures(running, words, folder, devices, warm_up_s, seconds)}
 
 
 def _end_group(server: Child) -> None:

@@ -53,11 +53,12 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--max-batch", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
     # a little waiting, or LitServe's batches have one request each
     api = FinishApi(max_batch_size=args.max_batch, batch_timeout=0.005)
     api.bundle = args.bundle
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=60)
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=args.workers, timeout=60)
     server.run(host="127.0.0.1", port=args.port, generate_client_file=False, log_level="warning")
 
 

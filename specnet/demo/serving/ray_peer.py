@@ -40,10 +40,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--workers", type=int, default=1)
     args = parser.parse_args()
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(num_cpus=args.workers + 1, include_dashboard=False, log_to_driver=False, logging_level="error")
     serve.start(http_options={"host": "127.0.0.1", "port": args.port})
-    serve.run(Finish.bind(args.bundle), route_prefix="/")  # type: ignore[attr-defined]
+    deployment = Finish.options(num_replicas=args.workers)  # type: ignore[attr-defined]
+    serve.run(deployment.bind(args.bundle), route_prefix="/")
     threading.Event().wait()
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specnet.codec import EncodedFeatures, StateLayout
+from specnet.codec import CheckedFeatures, EncodedFeatures, StateLayout
 from specnet.errors import MessageTooLargeError, MessageVersionError, WireError
 from specnet.wire import OffloadRequest, Provisional, encode, pack_request, parse_offload_topic, unpack_request
 from specnet.wire.topics import OffloadTopic
@@ -40,7 +40,9 @@ def request(data: bytes = bytes(range(50)), **changes: Any) -> OffloadRequest:
 def test_a_request_comes_back() -> None:
     for one in (request(), request(provisional=None), request(audit=True, deadline_ms=0), request(b"")):
         back = unpack_request(pack_request(one), TOPIC)
-        assert msgspec.structs.replace(back, checksum=None) == one
+        assert isinstance(back.features, CheckedFeatures)
+        announced = EncodedFeatures(*msgspec.structs.astuple(back.features))
+        assert msgspec.structs.replace(back, checksum=None, features=announced) == one
         assert back.checksum == zlib.crc32(one.state, zlib.crc32(one.features.data))
 
 
