@@ -179,7 +179,13 @@ class DeviceService:
         if self._configuration.uplink.answers:
             self._reporter.announce = self._uplink.announce
         self._steering = Steering(
-            configuration, self._classifier, self._maker, self._uplink, self._outbox, self._reporter.operating_point
+            configuration,
+            self._classifier,
+            self._maker,
+            self._uplink,
+            self._outbox,
+            self._journal,
+            self._reporter.operating_point,
         )
         self._news = News(
             topics.device,
@@ -362,6 +368,7 @@ class DeviceService:
             self._updater.stop()
         self._upkeep.stop()
         self._uplink.stop()
+        self._steering.close()
         self._keeper.stop()
         pending = len(self._outbox)
         self._textfile.write(self._snapshot())

@@ -1,7 +1,8 @@
-"""What computing and sending have taken of a day's joules. No clock inside: times are told, in monotonic seconds."""
+"""What computing and sending have taken of a day's joules. No clock inside: times are told, as the device's age."""
 
 from __future__ import annotations
 
+from device.choosing.energy_day import EnergyDay
 from specnet.errors import ConfigurationError
 from specnet.profiles import LINK_PRESETS, DeviceProfile, LinkProfile, read_profile
 
@@ -11,8 +12,8 @@ DAY_S = 86_400.0
 class EnergyMeter:
     """Counts what was done, at the watts of the profiles.
 
-    The device's idle power is not in it: no operating point changes that. A day begins with the process, because a
-    node's wall clock may be wrong.
+    The device's idle power is not in it: no operating point changes that. The first day begins with the first start
+    that has a budget, each other 24 hours after the one before; restarts begin none (`EnergyDay`).
 
     Parameters
     ----------
@@ -22,15 +23,17 @@ class EnergyMeter:
         Has the watts; None where they are not known.
     link
         Has the watts and the air time of sending; None where they are not known.
-    now
-        When the first day begins.
+    day
+        That goes on.
     """
 
-    def __init__(self, daily_joules: float, device: DeviceProfile | None, link: LinkProfile | None, now: float) -> None:
+    def __init__(
+        self, daily_joules: float, device: DeviceProfile | None, link: LinkProfile | None, day: EnergyDay
+    ) -> None:
         self._daily_joules = daily_joules
         self._device, self._link = device, link
-        self._began = now
-        self._spent_mj = self._since_change_mj = 0.0
+        self._began, self._spent_mj = day.began, day.spent_mj
+        self._since_change_mj = 0.0
         self._spectra = 0
 
     def computed(self, microseconds: float) -> None:
@@ -53,6 +56,11 @@ class EnergyMeter:
     def mj_per_spectrum(self) -> float:
         """Millijoules a spectrum since `start_anew`."""
         return self._since_change_mj / self._spectra if self._spectra else 0.0
+
+    @property
+    def day(self) -> EnergyDay:
+        """The day, as of the last time that `left` was asked, and what was spent in it so far."""
+        return EnergyDay(self._began, self._spent_mj)
 
     def left(self, now: float) -> tuple[float | None, float]:
         """Joules left of the budget, None without one, and seconds left of the day; a new day begins with all of it."""

@@ -26,7 +26,7 @@ class ChoosingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     patience_ms
         A round trip below so many milliseconds is never slow, whatever link the point was tuned for.
     daily_joules
-        What computing and sending may take in 24 hours from the start; 0 for no budget.
+        What computing and sending may take in 24 hours, however often the node is started meanwhile; 0 for no budget.
     device_profile, link_profile
         Files of ``specnet-device profile`` and ``ping`` that have the watts, for the budget; the second may be left
         out, then sending takes nothing.

@@ -16,11 +16,13 @@ from numpy.typing import ArrayLike
 
 from device.choosing.chooser import Chooser, FixedPoint, PointChooser
 from device.choosing.energy import EnergyMeter, read_watts
+from device.choosing.energy_day import keep_day, recall_day
 from device.choosing.measurements import Measurements
 from device.choosing.settings import AUTO
 from device.choosing.table import DecisionTable, table_of
 from device.classifier import LocalAnswer, LocalClassifier, Rejection
 from device.config import DeviceConfiguration
+from device.journal import Journal
 from device.offloading import RequestMaker
 from device.outbox import Outbox
 from device.uplink import Uplink
@@ -49,6 +51,8 @@ class Steering:
         Is told the point.
     maker, uplink, outbox
         Send probes, and are measured.
+    journal
+        Keeps what was spent of the day's energy; open until after `close`.
     tell
         Takes the records: ``tell(sequence, **details)``.
 
@@ -65,16 +69,18 @@ class Steering:
         maker: RequestMaker,
         uplink: Uplink,
         outbox: Outbox,
+        journal: Journal,
         tell: Callable[..., None],
     ) -> None:
         self._configuration, self._settings = configuration, configuration.choosing
         self._classifier, self._maker, self._uplink, self._outbox, self._tell = classifier, maker, uplink, outbox, tell
+        self._journal = journal
         self._lock = threading.Lock()
         self._sequence = 0
         self._ordered: tuple[Chooser, str] | None = None
         now = time.monotonic()
         watts = read_watts(self._settings.daily_joules, self._settings.device_profile, self._settings.link_profile)
-        self._meter = EnergyMeter(self._settings.daily_joules, *watts, now)
+        self._meter = EnergyMeter(self._settings.daily_joules, *watts, recall_day(journal))
         self._counted = 0, 0
         self._measured = self._probed = now
         self.counters: Counter[str] = Counter()
@@ -146,6 +152,11 @@ class Steering:
             self._ordered = chooser, f"commanded: {point}"
             self.counters["commanded"] += 1
 
+    def close(self) -> None:
+        """Keep what was spent for the next start."""
+        with self._lock:
+            self._energy_left()
+
     def _chooser_for(self, point: str, now: float) -> Chooser:
         if point != AUTO:
             return FixedPoint(point)
@@ -166,17 +177,24 @@ class Steering:
         return PointInForce(self.point, self._sequence, datetime.now(UTC), why).to_reason()
 
     def _measure(self, now: float) -> Measurements:
-        link = self._uplink.link
-        messages, n_bytes = link.sent_messages, link.sent_bytes
-        self._meter.transmitted(messages - self._counted[0], n_bytes - self._counted[1])
-        self._counted = messages, n_bytes
-        left_j, left_s = self._meter.left(now)
-        measured = link.measure(
+        left_j, left_s = self._energy_left()
+        measured = self._uplink.link.measure(
             now, self._settings.window_s, len(self._outbox), self._uplink.connected, self._expected_ms
         )
         return replace(
             measured, energy_left_j=left_j, energy_left_s=left_s, mj_per_spectrum=self._meter.mj_per_spectrum
         )
+
+    def _energy_left(self) -> tuple[float | None, float]:
+        """Count what was sent meanwhile, keep the day, and return the joules and seconds that are left of it."""
+        link = self._uplink.link
+        messages, n_bytes = link.sent_messages, link.sent_bytes
+        self._meter.transmitted(messages - self._counted[0], n_bytes - self._counted[1])
+        self._counted = messages, n_bytes
+        left = self._meter.left(self._journal.age())
+        if self._settings.daily_joules:
+            keep_day(self._journal, self._meter.day)
+        return left
 
     def _expected_ms(self, n_bytes: float) -> float:
         """Milliseconds of a round trip by tuning; where the bundle says nothing of that, what is never slow."""

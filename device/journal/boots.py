@@ -18,6 +18,7 @@ MAX_BOOTS = 1000
 MAX_REPEATED = 1000
 LOST = "the device ended before this spectrum was answered"
 _MACHINE = Path("/proc/sys/kernel/random/boot_id")
+_COUNTERS = "SELECT name, value FROM counters WHERE name IN ('boot', 'said', 'may_be_missing')"
 _SETTLE = """
 INSERT INTO answers (boot, sequence, number, age, outcome, source, class, known, flags, reason, bundle, macs,
                      gateway_macs, bytes)
@@ -68,7 +69,7 @@ def begin_boot(database: Database, clock: Clock, unflushed: int) -> tuple[Start,
     """
     machine = _machine()
     with database.transaction(durable=True):
-        counters = {str(name): int(value) for name, value in database.rows("SELECT name, value FROM counters")}
+        counters = {str(name): int(value) for name, value in database.rows(_COUNTERS)}
         last = database.rows("SELECT boot, machine, wall, age, unflushed, ended FROM boots ORDER BY boot DESC LIMIT 1")
         after: Literal["first", "stopped", "killed", "power"] = "first"
         age, wall, missing = 0.0, None, 0

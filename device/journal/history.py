@@ -26,7 +26,8 @@ _LAST = (
     "ORDER BY a.boot DESC, a.sequence DESC LIMIT ?"
 )
 _COUNTERS = (
-    "SELECT name, value FROM counters WHERE name NOT IN ('boot', 'said') AND name NOT LIKE 'pruned!_%' ESCAPE '!'"
+    "SELECT name, value FROM counters WHERE name NOT IN ('boot', 'said') "
+    "AND name NOT LIKE 'pruned!_%' ESCAPE '!' AND name NOT LIKE 'kept!_%' ESCAPE '!'"
 )
 
 

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BACKLOG = 10_000
 INSERT_SPECTRUM = "INSERT INTO spectra VALUES (?, ?, ?, ?, ?)"
+KEPT = "kept_"
+"""Beginning of the names of counters that are figures of others."""
 ANSWER_BYTES, REQUEST_BYTES, SPARE_BYTES = 512, 1024, 4 << 20
 
 
@@ -81,6 +83,7 @@ class Journal:
         self._failing = False
         self._counters: Counter[str] = Counter()
         self._unsaved: Counter[str] = Counter()
+        self._to_keep: dict[str, int] = {}
 
     @property
     def boot(self) -> int:
@@ -289,6 +292,19 @@ class Journal:
             self._unsaved[name] += by
             self._touched = True
 
+    def keep(self, figures: Mapping[str, int]) -> None:
+        """Keep figures across boots; they wait for the next flush and cause none, to spare flash memory."""
+        with self.database.lock:
+            self._to_keep.update(figures)
+
+    def kept(self, *names: str) -> dict[str, object]:
+        """Read the figures that an earlier boot has kept; whoever asks judges them. sqlite3.Error when it cannot."""
+        found = self.database.rows(
+            f"SELECT name, value FROM counters WHERE name IN ({', '.join('?' * len(names))})",  # noqa: S608  (no text)
+            [KEPT + name for name in names],
+        )
+        return {str(name).removeprefix(KEPT): value for name, value in found}
+
     def accounts(self) -> Accounts:
         """Where all recorded spectra are."""
         with self.database.lock:
@@ -322,6 +338,8 @@ class Journal:
         self.database.execute(
             "UPDATE boots SET wall = ?, age = ? WHERE boot = ?", (self.clock.wall(), self.age(), self.boot)
         )
+        for name, value in self._to_keep.items():
+            self.database.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (KEPT + name, value))
         for name, value in self._unsaved.items():
             self.database.execute(
                 "INSERT INTO counters VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value",
@@ -336,6 +354,7 @@ class Journal:
             self._unflushed = 0
             self._touched = False
             self._unsaved.clear()
+            self._to_keep.clear()
             self._counters["flushes"] += 1
         else:
             self._unflushed += spectra

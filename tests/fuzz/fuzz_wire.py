@@ -11,12 +11,11 @@ memory stays bounded. `fuzz_parsers` says how inputs are chosen.
 from __future__ import annotations
 
 import resource
-from contextlib import nullcontext
 from typing import Any
 
-from support_fuzzing import GUIDED, drive, instrumented, mutate
+from support_fuzzing import drive, instrumented, mutate
 
-with instrumented("specnet") if GUIDED else nullcontext():
+with instrumented("specnet"):
     from support_wire import DECODERS
 
 MAX_INPUT_BYTES = 600

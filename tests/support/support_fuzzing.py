@@ -1,4 +1,4 @@
-"""What fuzzing programs share: inputs out of atheris or a seeded generator, and one JSON line of what was done."""
+"""What fuzzing programs share: inputs of atheris, Hypothesis or a seeded generator, and one JSON line of it all."""
 
 from __future__ import annotations
 
@@ -9,16 +9,25 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
 
 try:
     import atheris
 except ImportError:
     atheris = None
 
-GUIDED = atheris is not None and "--plain" not in sys.argv
-"""Whether inputs are chosen by coverage."""
+TAPE_BYTES = 64
+"""What the mutator's choices for one input are made of; some use all of it, and go on with zeros."""
+INPUTS_AN_EXAMPLE = 16
+"""Hypothesis takes most of its time for beginning an example, so that each is of several inputs."""
+EXAMPLES_A_ROUND = 500
+"""Hypothesis remembers all examples of a round."""
 
 
 class Trial(Protocol):
@@ -32,9 +41,39 @@ class Trial(Protocol):
     def facts(self) -> dict[str, Any]: ...
 
 
+class Tape(random.Random):
+    """Chance out of given bytes, then zeros: what can be shrunk is what `mutate` does with it.
+
+    Parameters
+    ----------
+    content
+        The bytes.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(0)
+        self._content, self._place = content, 0
+
+    def random(self) -> float:
+        """Choose a share, in steps fine enough for choosing among a few kinds."""
+        return self.getrandbits(16) / 65_536
+
+    def getrandbits(self, n_bits: int, /) -> int:
+        """Take the next bytes."""
+        n_bytes = (n_bits + 7) // 8
+        taken = self._content[self._place : self._place + n_bytes]
+        self._place += n_bytes
+        return int.from_bytes(taken.ljust(n_bytes, b"\0"), "big") >> (8 * n_bytes - n_bits)
+
+
+def guided() -> bool:
+    """Whether inputs are chosen by coverage."""
+    return atheris is not None and not {"--plain", "--hypothesis"} & set(sys.argv)
+
+
 def instrumented(package: str) -> Any:
-    """Context in which imports of a package are watched for coverage."""
-    return atheris.instrument_imports(include=[package])
+    """Context in which imports of a package are watched for coverage, where that is wanted."""
+    return atheris.instrument_imports(include=[package]) if guided() else nullcontext()
 
 
 def mutate(good: Sequence[bytes], crumbs: Sequence[bytes], chance: random.Random, most: int) -> bytes:
@@ -54,6 +93,43 @@ def mutate(good: Sequence[bytes], crumbs: Sequence[bytes], chance: random.Random
     return b"".join(parts)[:most]
 
 
+def draw(trial: Trial, generate: Callable[[random.Random], bytes], runs: int, seed: int) -> None:
+    """Try as many inputs as wanted that Hypothesis has drawn; one that fails is shrunk and printed.
+
+    Hypothesis draws what stands in place of the mutator's chance, for several inputs at once and in one piece: with a
+    draw for each choice there are some 400 inputs a second, and with a draw for each input five of six examples repeat
+    most of the one before, because Hypothesis copies draws of one kind over each other. It ends a round when it
+    believes that it has seen everything, so that there are rounds until all inputs were tried, each with another seed.
+    """
+    seeds = random.Random(seed)
+
+    def inputs_of(content: bytes) -> list[bytes]:
+        return [generate(Tape(content[i : i + TAPE_BYTES])) for i in range(0, len(content), TAPE_BYTES)]
+
+    while (left := runs - trial.inputs) > 0:
+        n_inputs = min(INPUTS_AN_EXAMPLE, left)
+        n_bytes = n_inputs * TAPE_BYTES
+
+        @hypothesis.seed(seeds.getrandbits(64))
+        @settings(
+            max_examples=min(EXAMPLES_A_ROUND, left // n_inputs),
+            database=None,
+            deadline=None,
+            phases=(Phase.generate, Phase.shrink),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.binary(min_size=n_bytes, max_size=n_bytes).map(inputs_of))
+        def try_some(inputs: list[bytes]) -> None:
+            for data in inputs:
+                try:
+                    trial(data)
+                except Exception:
+                    note(f"failing input: {data!r}")
+                    raise
+
+        try_some()
+
+
 def drive(
     names: Sequence[str],
     make: Callable[[str], Trial],
@@ -67,7 +143,9 @@ def drive(
     parser.add_argument("subject", choices=names)
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--plain", action="store_true", help="without atheris")
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--plain", action="store_true", help="a seeded generator, also where atheris is installed")
+    way.add_argument("--hypothesis", action="store_true", help="inputs of Hypothesis, which shrinks one that fails")
     args = parser.parse_args()
     trial, started = make(args.subject), time.monotonic()
 
@@ -85,7 +163,12 @@ def drive(
         sys.stdout.write(json.dumps(document) + "\n")
         sys.stdout.flush()
 
-    if not GUIDED:
+    if args.hypothesis:
+        draw(trial, lambda chance: generate(args.subject, chance), args.runs, args.seed)
+        report("hypothesis")
+        return
+
+    if not guided():
         chance = random.Random(args.seed)
         for _ in range(args.runs):
             trial(generate(args.subject, chance))

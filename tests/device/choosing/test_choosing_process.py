@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +18,8 @@ from support_device import ROOT, DeviceProcess, serving
 from support_points import with_points
 from support_profiles import device_profile
 
+from device.choosing.energy_day import SPENT
+from device.journal.journal import KEPT
 from device.spectrometers.simulator import SimulatedBoard
 from specnet.bundle import Bundle, write_bundle
 from specnet.profiles import write_profile
@@ -69,21 +73,26 @@ def test_a_bundle_without_predictions_is_a_mistake_of_one_line(tmp_path: Path, t
     assert "does not say what its point 'chosen' takes" in line
 
 
-def test_a_budget_that_is_used_up_moves_the_node_to_what_takes_least(
-    broker: Broker, tmp_path: Path, tuned: Path, intensity: NDArray[np.uint16]
-) -> None:
+def with_little_energy(folder: Path, bundle: Path, broker: Broker) -> list[str]:
+    """A budget of what one or two spectra take."""
     watts = msgspec.structs.replace(device_profile(), active_watts=5.0, idle_watts=0.0, power="stated")
-    profile = write_profile(tmp_path / "device.json", watts)
-    options = arguments(
-        tmp_path,
-        tuned,
+    return arguments(
+        folder,
+        bundle,
         broker__port=broker.port,
         spectrometer__interval_s=0.02,
         uplink__drain_s=0,
         choosing__daily_joules=0.001,
-        choosing__device_profile=profile,
+        choosing__device_profile=write_profile(folder / "device.json", watts),
         choosing__dwell_s=0.3,
+        history__flush_s=0.05,
     )
+
+
+def test_a_budget_that_is_used_up_moves_the_node_to_what_takes_least(
+    broker: Broker, tmp_path: Path, tuned: Path, intensity: NDArray[np.uint16]
+) -> None:
+    options = with_little_energy(tmp_path, tuned, broker)
     with (
         serving(SimulatedBoard(intensity.astype(np.uint32), loop=True)) as board,
         DeviceProcess("run", "--port", board.port, "--count", "150", *options) as process,
@@ -98,3 +107,38 @@ def test_a_budget_that_is_used_up_moves_the_node_to_what_takes_least(
     later = [record for record in process.of_type("answer") if record["sequence"] >= change["sequence"]]
     assert later
     assert {record["source"] for record in later} == {"device"}
+
+
+def test_what_was_spent_before_a_kill_counts_after_it(
+    broker: Broker, tmp_path: Path, tuned: Path, intensity: NDArray[np.uint16]
+) -> None:
+    options = with_little_energy(tmp_path, tuned, broker)
+
+    def spent_j() -> float:
+        [path] = (tmp_path / "state").glob("outbox-*.sqlite")
+        with sqlite3.connect(path) as connection:
+            found = connection.execute("SELECT value FROM counters WHERE name = ?", (KEPT + SPENT,)).fetchone()
+        connection.close()
+        return 0.0 if found is None else float(found[0]) / 1e6
+
+    with serving(SimulatedBoard(intensity.astype(np.uint32), loop=True)) as board:
+        with DeviceProcess("run", "--port", board.port, *options) as process:
+            process.wait_for(lambda: process.of_type("operating_point"), "the budget is used up")
+            [change] = process.of_type("operating_point")
+            soon = 0.001 - change["measured"]["energy_left_j"]
+            process.wait_for(lambda: spent_j() > 2 * soon, "far more is spent than at the first look")
+            process.signal(signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+        before = spent_j()
+        with DeviceProcess("run", "--port", board.port, "--count", "60", *options) as process:
+            assert process.wait(60.0) == 0, process.errors
+    [ready] = process.of_type("ready")
+    assert ready["operating_point"] == "chosen", "as configured; the first look at the budget changes it"
+    [change] = process.of_type("operating_point")
+    assert change["point"] == "local"
+    assert change["measured"]["energy_left_j"] <= 0.001 - before + 0.0005
+    assert change["measured"]["energy_left_s"] < 86_399.5
+    [summary] = process.of_type("summary")
+    assert "energy_record_unreadable" not in summary["journal"]
+    # on stop everything is kept
+    assert spent_j() > before + 60 * 1e-6

@@ -7,6 +7,7 @@ import pytest
 from support_profiles import device_profile
 
 from device.choosing.energy import DAY_S, EnergyMeter, read_watts
+from device.choosing.energy_day import EnergyDay
 from specnet.errors import ConfigurationError
 from specnet.profiles import LINK_PRESETS, write_profile
 
@@ -20,7 +21,7 @@ def powered(watts: float = WATTS) -> object:
 
 def test_computing_and_sending_take_what_the_profiles_say() -> None:
     link = LINK_PRESETS["nb-iot"]
-    meter = EnergyMeter(100.0, powered(), link, 0.0)  # type: ignore[arg-type]
+    meter = EnergyMeter(100.0, powered(), link, EnergyDay(0.0, 0.0))  # type: ignore[arg-type]
     assert meter.left(0.0) == (100.0, DAY_S)
     meter.computed(2000.0)
     assert meter.mj_per_spectrum == pytest.approx(10.0)
@@ -35,14 +36,29 @@ def test_computing_and_sending_take_what_the_profiles_say() -> None:
 
 
 def test_a_new_day_begins_with_the_whole_budget() -> None:
-    meter = EnergyMeter(1.0, powered(), None, 100.0)  # type: ignore[arg-type]
+    meter = EnergyMeter(1.0, powered(), None, EnergyDay(100.0, 0.0))  # type: ignore[arg-type]
     meter.computed(1e6)
     assert meter.left(100.0 + DAY_S - 1)[0] == pytest.approx(1.0 - WATTS)
     assert meter.left(100.0 + 3 * DAY_S + 10) == (1.0, DAY_S - 10)
 
 
+def test_a_day_goes_on_with_what_was_spent_of_it() -> None:
+    meter = EnergyMeter(1.0, powered(), None, EnergyDay(100.0, 250.0))  # type: ignore[arg-type]
+    meter.computed(2000.0)
+    assert meter.mj_per_spectrum == pytest.approx(10.0), "what was spent before says nothing of a spectrum"
+    assert meter.left(100.0 + DAY_S - 1) == (pytest.approx(0.74), 1.0)
+    assert meter.day == EnergyDay(100.0, 260.0)
+    assert meter.left(100.0 + DAY_S) == (1.0, DAY_S)
+    assert meter.day == EnergyDay(100.0 + DAY_S, 0.0)
+
+
+def test_a_day_that_was_over_long_ago_counts_no_more() -> None:
+    meter = EnergyMeter(1.0, powered(), None, EnergyDay(100.0, 999.0))  # type: ignore[arg-type]
+    assert meter.left(100.0 + 5 * DAY_S + 60) == (1.0, DAY_S - 60)
+
+
 def test_without_a_budget_nothing_is_left_and_nothing_runs_out() -> None:
-    meter = EnergyMeter(0.0, None, None, 0.0)
+    meter = EnergyMeter(0.0, None, None, EnergyDay(0.0, 0.0))
     meter.computed(1e9)
     assert meter.left(1.0)[0] is None
 
