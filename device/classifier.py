@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -208,7 +209,8 @@ class LocalClassifier:
             decision = policy.decide(index, output.logits, state)
             times.append((time.perf_counter() - before) * 1e6)
             macs += int(manifest.segments[index].executed_macs(output.depth, 1)[0])
-            if not np.isfinite(decision.probabilities).all():
+            # what is not finite makes the sum so; one call, where a spectrum pays for every call
+            if not math.isfinite(np.add.reduce(decision.probabilities[0])):
                 return Rejection(f"exit {index} gives probabilities that are not finite")
             state = decision.state
             features = features if output.features is None else output.features
@@ -226,7 +228,7 @@ class LocalClassifier:
             total_us=(time.perf_counter() - started) * 1e6,
             features=None if index == manifest.n_stages else features[0],
             state=state[0],
-            known=bool(decision.known[0]),
+            known=not policy.reject or bool(decision.known[0]),
             active=None if output.depth is None else output.depth[0] > 0,
             raw=raw,
             codec=point.codec if index == point.split else "",

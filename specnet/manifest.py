@@ -61,9 +61,11 @@ class SegmentInfo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     def executed_macs(self, depth: NDArray[np.integer[Any]] | None, n_spectra: int) -> NDArray[np.int64]:
         """MACs ``(n,)`` really executed, from the depth ``(n, positions)`` at which each position halted."""
-        macs = np.full(n_spectra, self.fixed_macs, dtype=np.int64)
-        if depth is not None:
-            macs += self.unit_macs * depth.sum(axis=1, dtype=np.int64)
+        if depth is None or not self.unit_macs:
+            return np.full(n_spectra, self.fixed_macs, dtype=np.int64)
+        macs: NDArray[np.int64] = np.add.reduce(depth, axis=1, dtype=np.int64)
+        macs *= self.unit_macs
+        macs += self.fixed_macs
         return macs
 
 

@@ -233,7 +233,7 @@ def check_intensity(intensity: ArrayLike, n_points: int, saturation: float | Non
         raise SpectrumError(f"got {array.shape[-1] if array.ndim else 0} points, expected {n_points}")
     if not np.isfinite(array).all():
         raise SpectrumError(f"{int((~np.isfinite(array)).sum())} of {array.size} points are NaN or infinite")
-    if array.size and not array.any(axis=-1).all():
+    if array.size and not (np.count_nonzero(array) if array.ndim == 1 else array.any(axis=-1).all()):
         raise SpectrumError("all points are zero: no light reached the detector, or it did not answer")
     if saturation is not None and array.size and float(array.max()) >= saturation:
         raise SpectrumError(f"saturated: highest point {float(array.max()):g}, full scale {saturation:g}")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from specnet.exits.probabilities import Float32, log_softmax
+from specnet.exits.probabilities import Float32
 
 MAX_WEIGHT = 100.0
 _BOUND = np.float32(1e30)  # a state that stays below it cannot overflow, whatever a message brings
@@ -47,7 +47,7 @@ class Combiner(Protocol):
         Returns
         -------
         tuple
-            Log-probabilities ``(n, C)`` of the answer and the new state ``(n, S)``.
+            Logits ``(n, C)`` of the answer, whose softmax are its probabilities, and the new state ``(n, S)``.
         """
 
 
@@ -85,7 +85,7 @@ class MeanLogProbability:
     ) -> tuple[Float32, Float32]:
         """Answer with the mean over exits ``0 .. exit_index``."""
         total = state + log_p
-        return log_softmax(total / np.float32(exit_index + 1)), total
+        return total / np.float32(exit_index + 1), total
 
 
 class GeometricEnsemble:
@@ -115,10 +115,11 @@ class GeometricEnsemble:
         past, own = parameters
         total: Float32 = np.maximum(log_p, -_BOUND)
         total *= own
-        total += past * state
+        if exit_index:  # before exit 0 there is nothing
+            total += past * state
         np.maximum(total, -_BOUND, out=total)
         np.minimum(total, _BOUND, out=total)
-        return log_softmax(total), total
+        return total, total
 
 
 COMBINERS: dict[str, Combiner] = {

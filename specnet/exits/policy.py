@@ -5,6 +5,8 @@ Legend: n spectra, C classes, E exits (exit 0 is the linear one), S size of the 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from specnet.errors import ConfigurationError
 from specnet.exits.combiners import COMBINERS, MAX_WEIGHT
 from specnet.exits.parameters import Parameters, check_parameters, row_of
-from specnet.exits.probabilities import Float32, log_softmax
+from specnet.exits.probabilities import Float32, log_softmax, softmax
 from specnet.exits.rejection import REJECT_SCORES, improbability
 from specnet.exits.scores import MAX_COEFFICIENT, SCORES
 
@@ -158,7 +160,7 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         combined, running = COMBINERS[self.combiner](
             exit_index, log_p, state[:, :of_combiner], row_of(self.combiner_parameters, exit_index)
         )
-        probabilities = np.exp(combined)
+        probabilities = softmax(combined)
         score, remembered = SCORES[self.score](
             exit_index,
             probabilities,
@@ -176,5 +178,13 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def _state_sizes(self, n_classes: int) -> tuple[int, int, int]:
         """Give the lengths of the three parts: of the combiner, of the score, logits of exit 0."""
-        combiner, score = COMBINERS[self.combiner], SCORES[self.score]
-        return combiner.state_size(n_classes), score.state_size(n_classes), n_classes if self.additive else 0
+        return _state_sizes(self.combiner, self.score, self.additive, n_classes)
+
+
+@lru_cache(1000)
+def _state_sizes(combiner: str, score: str, additive: bool, n_classes: int) -> tuple[int, int, int]:
+    return (
+        COMBINERS[combiner].state_size(n_classes),
+        SCORES[score].state_size(n_classes),
+        n_classes if additive else 0,
+    )

@@ -14,7 +14,22 @@ BUNDLE = Path(__file__).parents[2] / "device" / "fixtures" / "tiny.specnet"
 
 def test_a_gateway_is_measured_under_load() -> None:
     done = call(
-        *("bench", "gateway", BUNDLE, "--devices", 5, "--seconds", 1, "--warm-up", 0.5, "--peers", "", "--workers", 2, "--json")
+        *(
+            "bench",
+            "gateway",
+            BUNDLE,
+            "--devices",
+            5,
+            "--seconds",
+            1,
+            "--warm-up",
+            0.5,
+            "--peers",
+            "",
+            "--workers",
+            2,
+            "--json",
+        )
     )
     assert done.code == 0, done.err
     document = done.document
