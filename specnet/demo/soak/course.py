@@ -20,12 +20,12 @@ from specnet.demo.soak.ledger import BROKEN
 from specnet.demo.soak.replica import READY_TIMEOUT_S, Replica
 
 TURN_S = 0.05
-SAMPLE_S = 1.0
 CALM_S = 20.0
 """Nothing is struck any more when no request was answered for so long: what has no answer then has time to get one."""
 PATIENCE_S = 60.0
 """Without any answer for so long, what is open is lost."""
 FLEET_SILENCE_S = 60.0
+LAST_WORD_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -140,25 +140,25 @@ class _Run:
 
     def until_answered(self) -> tuple[dict[str, Any], list[Sample]]:
         """Let things go wrong until the devices have what they want, or give up."""
-        began = heard = sampled = time.monotonic()
+        began = heard = time.monotonic()
         self._chaos.begin(began)
         while True:
             records = self._fleet.records(TURN_S)
             now = time.monotonic()
-            heard = now if records else heard
             for record in records:
                 if record["type"] == "figures":
                     return record, self._samples
                 self._answered, self._quiet_s = record["so_far"], record["quiet_s"]
-            if not self._fleet.alive and not records:
-                raise ChildError(f"the devices ended by themselves; see {self._fleet.log_path}")
-            if now - heard > FLEET_SILENCE_S:
+            if records:
+                heard = now
+                self._sample(now - began)
+            elif not self._fleet.alive:
+                # its last word may still be on its way here
+                return self._fleet.expect("examples", LAST_WORD_S), self._samples
+            elif now - heard > FLEET_SILENCE_S:
                 raise ChildError(f"the devices have said nothing for {FLEET_SILENCE_S:g} s")
             self._replicas[0].tend(now)
             self._chaos.tend(now, strike=self._quiet_s < CALM_S)
-            if now - sampled >= SAMPLE_S:
-                sampled = now
-                self._sample(now - began)
 
     def _sample(self, seconds: float) -> None:
         steady = self._replicas[0].pid
