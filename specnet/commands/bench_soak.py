@@ -126,7 +126,7 @@ def found_texts(came: Soak) -> list[str]:
 
 
 def _document(args: argparse.Namespace, came: Soak) -> dict[str, Any]:
-    from specnet.demo.soak.growth import describe_growth
+    from specnet.demo.soak.growth import describe_growth, thinned
 
     figures = {key: value for key, value in came.figures.items() if key != "type"}
     return {
@@ -144,6 +144,7 @@ def _document(args: argparse.Namespace, came: Soak) -> dict[str, Any]:
         **{what.replace(" ", "_"): came.struck[what] for what in ("kills", "drains", "broker restarts")},
         "memory": {what: describe_growth(came.samples, what) for what in ("gateway", "devices")},
         "disk": describe_growth(came.samples, "disk"),
+        "sizes": thinned(came.samples),
     }
 
 

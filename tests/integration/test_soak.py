@@ -24,7 +24,7 @@ from specnet.demo.soak.replica import Replica
 from specnet.mqtt import Incoming
 from specnet.wire import Result, Topics, encode, parse_offload_topic, unpack_request
 
-DEVICES, REQUESTS = 40, 6000
+DEVICES, REQUESTS = 40, 8000
 SEED = 290
 """With it a gateway is drained, one is killed, and then the broker, all within the first three seconds."""
 MOST_MEMORY_MB = 200.0
@@ -53,6 +53,8 @@ def test_nothing_is_lost_and_nothing_is_said_differently_whoever_is_killed() -> 
     assert 20 < memory["first_mb"] <= memory["most_mb"] < MOST_MEMORY_MB
     assert memory["mb_per_hour"] is not None
     assert found["disk"]["last_mb"] > 0, "results are kept"
+    assert all(len(point) == 5 for point in found["sizes"])
+    assert len(found["sizes"]) >= 3
 
 
 def test_devices_find_out_a_gateway_that_lies(tmp_path: Path, broker: Broker) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 SETTLED_SHARE = 0.2
 """Part of a run that is left out of slopes: caches fill and pools of memory find their size."""
 LEAST_SAMPLES = 3
+MOST_POINTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,15 @@ def describe_growth(samples: Sequence[Sample], what: str) -> dict[str, Any]:
         "mb_per_100k_requests": _slope(answered[settled] / 1e5, values[settled]),
         "mb_per_hour": _slope(times[settled] / 3600, values[settled]),
     }
+
+
+def thinned(samples: Sequence[Sample], most: int = MOST_POINTS) -> list[list[float]]:
+    """Pick at most so many samples, evenly: seconds, answers, and megabytes in the order of `Sample`."""
+    step = max(1, -(-len(samples) // most))
+    return [
+        [round(s.seconds, 1), s.answered, *(round(value / 1e6, 2) for value in (s.gateway, s.devices, s.disk))]
+        for s in samples[::step]
+    ]
 
 
 def _rounded(values: NDArray[np.float64]) -> float | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from specnet.demo.soak.growth import Sample, describe_growth, folder_bytes, resident_bytes
+from specnet.demo.soak.growth import MOST_POINTS, Sample, describe_growth, folder_bytes, resident_bytes, thinned
 
 
 def samples(values: list[float]) -> list[Sample]:
@@ -37,6 +37,15 @@ def test_a_run_that_is_too_short_has_no_slope(n: int) -> None:
     assert found["mb_per_hour"] is None
     assert found["mb_per_100k_requests"] is None
     assert found["last_mb"] == (70.0 if n else None)
+
+
+@pytest.mark.parametrize(("n", "points"), [(0, 0), (1, 1), (100, 100), (101, 51), (1000, 100)])
+def test_a_long_run_is_told_in_few_points(n: int, points: int) -> None:
+    found = thinned(samples([float(number) for number in range(n)]))
+    assert len(found) == points <= MOST_POINTS
+    assert found[:1] == [[0.0, 0, 0.0, 0.0, 0.0]][:n]
+    if n == 1000:
+        assert found[1] == [360.0, 20_000, 10.0, 0.0, 0.0]
 
 
 def test_sizes_are_those_of_the_process_and_of_all_files(tmp_path: Path) -> None:
