@@ -62,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="a request without an answer is sent again after this (default: 3)",
     )
+    parser.add_argument(
+        "--twice",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="requests that are sent twice at once, most of them to two gateways (default: 0.05)",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what goes wrong, and when (default: 0)")
 
 
@@ -87,6 +94,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     check_range("--kill-every", args.kill_every, 0.1, 86_400)
     check_range("--broker-every", args.broker_every, 0.1, 86_400)
     check_range("--resend-s", args.resend_s, 0.1, 60)
+    check_range("--twice", args.twice, 0, 1)
     read_bundle(args.bundle)
     course = SoakCourse(
         n_requests=args.requests,
@@ -96,6 +104,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         kill_every_s=args.kill_every,
         broker_every_s=args.broker_every,
         resend_s=args.resend_s,
+        twice=args.twice,
         seed=args.seed,
     )
     with (
@@ -138,6 +147,7 @@ def _document(args: argparse.Namespace, came: Soak) -> dict[str, Any]:
         "kill_every_s": args.kill_every,
         "broker_every_s": args.broker_every,
         "resend_s": args.resend_s,
+        "twice": args.twice,
         "seed": args.seed,
         **figures,
         "answers_s": round(figures["answered"] / max(figures["seconds"], 1e-9), 1),
@@ -155,7 +165,7 @@ def _show(came: Soak, document: dict[str, Any]) -> None:
         [
             (key.replace("_", " "), f"{document[key]:,}")
             for key in (
-                *("requests", "answered", "repeated_requests", "repeated_answers", "broken_connections"),
+                *("requests", "answered", "sent_twice", "repeated_requests", "repeated_answers", "broken_connections"),
                 *("kills", "drains", "broker_restarts", "lost", "wrong", "different", "failed", "unasked"),
             )
         ],

@@ -44,6 +44,9 @@ class SoakCourse:
         Mean times between two strikes of replicas, and of the broker, in seconds.
     resend_s
         A request without an answer is sent again after so many seconds.
+    twice
+        Share of requests that are sent twice at once: where the broker gives them to two gateways, both have to say the
+        same.
     seed
         Of what goes wrong, and when.
     """
@@ -55,6 +58,7 @@ class SoakCourse:
     kill_every_s: float = 10.0
     broker_every_s: float = 60.0
     resend_s: float = 3.0
+    twice: float = 0.05
     seed: int = 0
 
 
@@ -124,7 +128,8 @@ def _words(bundle: Path, broker: Broker, course: SoakCourse) -> list[str]:
     return [
         *("specnet.demo.soak.fleet", str(bundle), "--port", str(broker.port)),
         *("--requests", str(course.n_requests), "--devices", str(course.n_devices), "--open", str(course.open_each)),
-        *("--resend-s", str(course.resend_s), "--patience-s", str(PATIENCE_S), "--seed", str(course.seed)),
+        *("--resend-s", str(course.resend_s), "--twice", str(course.twice)),
+        *("--patience-s", str(PATIENCE_S), "--seed", str(course.seed)),
     ]
 
 

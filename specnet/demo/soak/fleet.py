@@ -4,9 +4,10 @@
 
     python -m specnet.demo.soak.fleet minerals.specnet --port 1883 --requests 100000
 
-A request without an answer is sent again after some seconds, and at once after a new connection, byte for byte. JSON
-lines on stdout: ``ready``, ``progress`` every second, and the figures. The run is over when every request has an
-answer, or when none has come for so long that the others count as lost.
+A request without an answer is sent again after some seconds, and at once after a new connection, byte for byte. Some
+are sent twice from the beginning: most of these are computed by two gateways, whose answers are compared. JSON lines on
+stdout: ``ready``, ``progress`` every second, and the figures. The run is over when every request has an answer, or when
+none has come for so long that the others count as lost.
 """
 
 from __future__ import annotations
@@ -100,6 +101,8 @@ class _Device:
             asked = _Open(topic, pack_request(request), request.request_id.encode(), now, now)
             self._open[sequence] = asked
             self._publish(asked)
+            if self._fleet.wants_twice():
+                self._publish(asked)
 
     def _send_again(self, now: float, after_s: float) -> None:
         for asked in self._open.values():
@@ -125,7 +128,9 @@ class _Fleet:
         names = [f"device-{number}" for number in range(args.devices)]
         self.samples, self.ledger = samples, Ledger(names, expected, args.requests)
         self.port, self.open_each, self.resend_s = args.port, args.open, args.resend_s
-        self._patience_s = args.patience_s
+        self._patience_s, self._twice_share = args.patience_s, args.twice
+        self._random = random.Random(args.seed)
+        self._sent_twice = 0
         self.asking = False
         self.repeated = self.broken_connections = 0
         self.by: Counter[str] = Counter()
@@ -158,6 +163,7 @@ class _Fleet:
         return {
             **self.ledger.to_dict(),
             "seconds": round(seconds, 3),
+            "sent_twice": self._sent_twice,
             "repeated_requests": self.repeated,
             "broken_connections": self.broken_connections,
             "longest_wait_s": round(self._longest_s, 3),
@@ -169,6 +175,12 @@ class _Fleet:
         self._heard = now
         self.by[result.gateway] += 1
         self._longest_s = max(self._longest_s, waited_s)
+
+    def wants_twice(self) -> bool:
+        """Draw whether a new request is sent twice, and count it."""
+        twice: bool = self._random.random() < self._twice_share
+        self._sent_twice += twice
+        return twice
 
     @property
     def _quiet_s(self) -> float:
@@ -211,6 +223,7 @@ def main() -> int:
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--open", type=int, default=1, help="requests that a device has open at a time")
     parser.add_argument("--resend-s", type=float, default=3.0)
+    parser.add_argument("--twice", type=float, default=0.0, help="share of requests that are sent twice at once")
     parser.add_argument("--patience-s", type=float, default=60.0, help="without any answer, until the others are lost")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
