@@ -20,6 +20,7 @@ BENCHES = (
     "device",
     "field",
     "gateway",
+    "soak",
 )
 """Names; ``bench NAME`` is the module ``specnet.commands.bench_NAME``."""
 

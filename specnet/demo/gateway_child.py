@@ -28,9 +28,17 @@ def add_bundle(bundle: Path, store: Path, logs: Path, timeout_s: float) -> None:
             raise ChildError(f"the gateway refused the bundle; see {add.log_path}")
 
 
-def serve(store: Path, broker: Broker, logs: Path, name: str = "gateway") -> Child:
-    """Start a gateway, which tells its ``metrics_port`` when it is ready; replicas differ in their names."""
+def serve(store: Path, broker: Broker, logs: Path, replica: str = "") -> Child:
+    """Start a gateway, which tells its ``metrics_port`` when it is ready; replicas of one store have a name each."""
+    name = replica or "gateway"
     address = f"{broker.host}:{broker.port}"
     words = ["gateway.cli", "serve", "--store", str(store), "--broker", address, "--metrics-port", "0"]
-    words += ["--state-dir", str(store.with_name(f"{name}-state"))]
+    words += ["--state-dir", str(state_folder(store, name))]
+    if replica:
+        words += ["--name", replica]
     return Child(name, words, logs)
+
+
+def state_folder(store: Path, name: str) -> Path:
+    """Where a gateway of that name keeps its results, which no other process may use."""
+    return store.with_name(f"{name}-state")
