@@ -84,6 +84,7 @@ class GatewayService:
             self.metrics,
             self.session.reply,
             self.session.lose,
+            self.session.mqtt.together,
             gateway=settings.name,
             max_batch=settings.max_batch,
             linger_s=settings.max_wait_ms / 1e3,

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 from gateway.decoding import decode_tasks
 from gateway.engine import Engine
@@ -37,6 +38,8 @@ class BatchWorker:
         Called in the worker's thread with each request and its result.
     give_up
         Told of requests that an error in the worker itself has stopped.
+    together
+        Around the replies of one batch, so that they can leave together.
     gateway
         Name to put into the results.
     max_batch
@@ -52,6 +55,7 @@ class BatchWorker:
         metrics: Metrics,
         reply: Callable[[Work, Result], None],
         give_up: Callable[[list[Work]], None] = lambda works: None,
+        together: Callable[[], AbstractContextManager[None]] = nullcontext,
         *,
         gateway: str,
         max_batch: int,
@@ -60,7 +64,7 @@ class BatchWorker:
         self._engine = engine
         self._scheduler = scheduler
         self._metrics = metrics
-        self._reply, self._give_up = reply, give_up
+        self._reply, self._give_up, self._together = reply, give_up, together
         self._gateway = gateway
         self._max_batch = max_batch
         self._linger_s = linger_s
@@ -118,10 +122,11 @@ class BatchWorker:
             return
         self._metrics.segment_seconds.labels(segment).observe(step.seconds)
         self._scheduler.resume(step.staying)
-        for task, answer in step.answered:
-            task.answered = True
-            self._metrics.results.labels(task.work.model.bundle_id, answer.exit_index).inc()
-            self._deliver(task.work, self._result(task, answer))
+        with self._together():
+            for task, answer in step.answered:
+                task.answered = True
+                self._metrics.results.labels(task.work.model.bundle_id, answer.exit_index).inc()
+                self._deliver(task.work, self._result(task, answer))
 
     def _try_again(self, batch: list[Task], error: Exception) -> None:
         if isinstance(error, EngineMemoryError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -91,6 +92,10 @@ class Connection:
         if self._course.over:
             return False
         return self._client.ack(packet_id, qos) == MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def together(self) -> AbstractContextManager[None]:
+        """No difference: paho's thread sends packet by packet."""
+        return nullcontext()
 
     def _make_client(self, client_id: str, will: Will | None, manual_ack: bool) -> paho.Client:
         five = self.version == "5"

@@ -15,6 +15,8 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 
 from specnet.errors import BrokerError, SpecnetError
@@ -94,6 +96,8 @@ class DirectConnection:
         self._sent_at = self._heard_at = 0.0
         self._pinged_at: float | None = None
         self._asleep = False
+        self._sending = threading.Lock()
+        self._gathering = threading.local()
         self._waker, self._bell = socket.socketpair()
         self._waker.setblocking(False)
         self._bell.setblocking(False)
@@ -115,6 +119,9 @@ class DirectConnection:
         admission = self._window.admit(message)
         if admission is Admission.SEND:
             self._transmit(message)
+        else:
+            # what is gathered makes room only once it has left
+            self._push()
         return admission is not Admission.REFUSED
 
     def flush(self, timeout: float) -> bool:
@@ -136,15 +143,45 @@ class DirectConnection:
         self._write(write_puback(packet_id))
         return True
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Let what this thread sends meanwhile leave at once in the end."""
+        self._gathering.on = True
+        try:
+            yield
+        finally:
+            self._gathering.on = False
+            if self._outbox:
+                self._push()
+
     def _write(self, packet: bytes) -> None:
-        """Let the network thread send a packet. It looks for packets after it has said that it falls asleep."""
+        """Queue a packet, and see that it leaves."""
         self._outbox.append(packet)
-        if self._asleep:
-            self._asleep = False
+        if not getattr(self._gathering, "on", False):
+            self._push()
+
+    def _push(self) -> None:
+        """Send from here what a plain socket takes, while the network thread sleeps; otherwise let that thread do it.
+
+        It looks for packets after it has said that it falls asleep. To wake it costs both threads more than to send.
+        """
+        if not self._asleep:
+            return
+        sock = self._socket
+        if sock is not None and not isinstance(sock, ssl.SSLSocket) and self._sending.acquire(blocking=False):
             try:
-                self._bell.send(b"\0")
-            except OSError:  # full, so it will wake; or closed, and nobody sleeps any more
+                self._send_outbox(sock)
+            except OSError:  # the network thread will see it too
                 return
+            finally:
+                self._sending.release()
+            if not self._unsent and not self._course.closing.is_set():
+                return
+        self._asleep = False
+        try:
+            self._bell.send(b"\0")
+        except OSError:  # full, so it will wake; or closed, and nobody sleeps any more
+            return
 
     def _transmit(self, message: Outgoing) -> None:
         number = self._number()
@@ -210,7 +247,8 @@ class DirectConnection:
         poll.register(sock, select.POLLIN)
         while True:
             self._course.look_at_the_clock(stopping)
-            self._flush_outbox(sock)
+            with self._sending:
+                self._send_outbox(sock)
             if self._course.closing.is_set() and not self._outbox and not self._unsent:
                 self._course.end("closed by us")
             if self._course.over:
@@ -231,8 +269,8 @@ class DirectConnection:
         hurried = self._course.waiting or self._course.closing.is_set()
         return LOOK_S if hurried else min(IDLE_S, 0.25 * self._keepalive_s)
 
-    def _flush_outbox(self, sock: socket.socket) -> None:
-        """Send what the socket takes, as many packets at a time as there are."""
+    def _send_outbox(self, sock: socket.socket) -> None:
+        """Send what the socket takes, as many packets at a time as there are; `_sending` is held."""
         while self._unsent or self._outbox:
             if not self._unsent:
                 packets = [self._outbox.popleft() for _ in range(len(self._outbox))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -96,6 +97,9 @@ class Link(Protocol):
 
     def acknowledge(self, packet_id: int, qos: int) -> bool:
         """Acknowledge a message that came on this connection; False when the connection is over."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let what this thread sends meanwhile leave at once in the end, where that is cheaper."""
 
 
 class LinkMaker(Protocol):

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 
 from specnet.errors import BrokerError, MessageTooLargeError
@@ -245,6 +246,11 @@ class MqttSession:
             raise BrokerError("flush must not be called from a callback of the session")
         connection = self._supervisor.connection
         return connection is not None and connection.flush(max(0.0, timeout))
+
+    def together(self) -> AbstractContextManager[None]:
+        """Let what this thread publishes and acknowledges meanwhile leave at once in the end, where that is cheaper."""
+        connection = self._supervisor.connection
+        return nullcontext() if connection is None else connection.together()
 
     def acknowledge(self, incoming: Incoming) -> None:
         """Tell the broker that a message is done with, from any thread; without `manual_ack` it has been told.
