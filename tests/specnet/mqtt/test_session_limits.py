@@ -9,6 +9,7 @@ from support_broker import Broker, Inbox, connected_session, settings_for, wait_
 
 from specnet.errors import BrokerError, MessageTooLargeError
 from specnet.mqtt import BrokerSettings, Incoming, MqttSession, Will
+from specnet.mqtt.link import WINDOW
 
 
 def test_a_payload_over_the_limit_is_not_sent(broker: Broker) -> None:
@@ -160,3 +161,21 @@ def test_a_filter_that_no_broker_takes_is_refused(topic_filter: str) -> None:
     session = MqttSession(BrokerSettings(), "node-1", on_message=Inbox())
     with pytest.raises(BrokerError, match=r"1 to 65535 bytes|stands for a whole level"):
         session.subscribe(topic_filter)
+
+
+def test_what_is_gathered_leaves_in_the_end_and_never_waits_for_itself(broker: Broker) -> None:
+    inbox = Inbox()
+    session = connected_session(broker, "node-1", "t", on_message=inbox)
+    n = 3 * WINDOW  # more than the broker may have unacknowledged
+    with session.together():
+        for number in range(n):
+            assert session.publish("t", b"%d" % number)
+    inbox.wait(n)
+    assert inbox.payloads == [b"%d" % number for number in range(n)]
+    with pytest.raises(RuntimeError, match="in between"), session.together():
+        assert session.publish("t", b"last")
+        raise RuntimeError("in between")
+    assert inbox.wait(n + 1)[-1].payload == b"last"
+    session.stop()
+    with session.together():
+        assert not session.publish("t", b"too late")
