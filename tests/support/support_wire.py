@@ -14,7 +14,10 @@ from specnet.codec import CODECS, StateLayout, encode_features
 from specnet.codec.learned import BottleneckInfo, LearnedCodec
 from specnet.codec.rans import FrequencyTables
 from specnet.codec.spectrum import pack_spectrum, unpack_spectrum
-from specnet.errors import CodecError, SpecnetError, WireError
+from specnet.errors import BrokerError, CodecError, SpecnetError, WireError
+from specnet.mqtt.frames import Frames, Published, read_publish
+from specnet.mqtt.packets import PUBLISH, Answered, read_answer, write_puback, write_publish
+from specnet.mqtt.window import Outgoing
 from specnet.wire import (
     Answer,
     Birth,
@@ -36,6 +39,7 @@ TOPIC = OffloadTopic(site="s", device="d", bundle="b" * 16, split=1)
 """Of the short form of a request."""
 SHAPE = (12, 3)
 N_POINTS = 40
+MOST_PACKET_BYTES = 400
 LAYOUT = StateLayout(((5, True), (2, False), (5, True)))
 
 
@@ -144,6 +148,24 @@ def _short_request() -> Decoder:
     return Decoder(good, lambda data: unpack_request(data, TOPIC), same, (WireError,))
 
 
+def _packets() -> Decoder:
+    """Packets of MQTT as the gateway reads them from a broker; what ends in the middle of one counts as refused."""
+    message = Outgoing("specnet/v1/s/d/offload/b/1", b"payload", 1, False, 60, "specnet/v1/s/d/result", b"d-1-2")
+    good = write_publish(message, 7) + write_puback(8) + b"\x90\x04\x00\x01\x00\x01"
+
+    def read(data: bytes) -> list[Published | Answered]:
+        frames = Frames(MOST_PACKET_BYTES)
+        found = [read_publish(frame) if frame.kind == PUBLISH else read_answer(frame) for frame in frames.feed(data)]
+        if frames.held_bytes:
+            raise BrokerError(f"{frames.held_bytes} bytes of a packet that is not complete")
+        return found
+
+    def same(found: list[Published | Answered]) -> bool:
+        return all(len(one.payload) <= MOST_PACKET_BYTES for one in found if isinstance(one, Published))
+
+    return Decoder(good, read, same, (BrokerError,))
+
+
 DECODERS: dict[str, Decoder] = {
     "request": _message(_request()),
     "short-request": _short_request(),
@@ -177,5 +199,6 @@ DECODERS: dict[str, Decoder] = {
     "learned": _learned(),
     "exit-state": _state(),
     "spectrum": _spectrum(),
+    "packets": _packets(),
 }  # fmt: skip
 """By name."""
