@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,9 +119,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             f"--max-bytes-per-hour is {wishes.max_bytes_per_hour:g}, the answers that the device publishes take "
             f"{answers:,.0f} alone; --no-answers leaves them out"
         )
+    began = time.perf_counter()
     with progress("judging options", None) as advance:
         held = trained.cache(args.data, Holdout.CALIBRATION)
         options = list_options(trained, args.data, policy, held, advance=lambda name: advance(1, name))
+    cached = time.perf_counter()
     with progress("tuning", None) as advance:
         deployment = tune(
             trained,
@@ -133,9 +136,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             confidence=args.confidence,
             advance=lambda name: advance(1, name),
         )
+    took = {"options_s": cached - began, "tuning_s": time.perf_counter() - cached}
     path = deployment.write(args.out / "deployment.json")
     written = write_report(deployment, args.out)
     _show(deployment)
+    say(f"options and logits took {took['options_s']:.1f} s, tuning from these {took['tuning_s']:.1f} s")
     if "html" in written:
         say(f"report: {written['html']}")
     else:
@@ -144,6 +149,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "deployment": str(path),
         **{kind: str(written[kind]) if kind in written else None for kind in ("html", "png", "csv")},
+        "took": {name: round(seconds, 3) for name, seconds in took.items()},
         "device": device.name,
         "link": link.name,
         "chosen": deployment.chosen.to_dict(),
