@@ -20,6 +20,7 @@ EXHAUSTED = "no shape within the limit is left"
 
 Judge = Callable[[Architecture], float]
 Feasible = Callable[[Architecture], bool]
+Stop = Callable[[Architecture], str]
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def evolve(
     *,
     feasible: Feasible = lambda architecture: True,
     breeding: Breeding | None = None,
-    stop: Callable[[], str] = str,
+    stop: Stop = lambda architecture: "",
     report: Report = lambda found: None,
 ) -> Ancestry:
     """Search by evolution: the best shapes so far are crossed and mutated (Guo et al. 2020, algorithm 1).
@@ -144,7 +145,7 @@ def evolve(
     breeding
         How generations follow from each other.
     stop
-        Asked before each judgement; a reason to end, or an empty string.
+        Asked before each judgement, with the shape that is next; a reason to end, or an empty string.
     report
         Called after each judgement with all that there are.
 
@@ -177,7 +178,7 @@ def random_search(
     seed: int,
     *,
     feasible: Feasible = lambda architecture: True,
-    stop: Callable[[], str] = str,
+    stop: Stop = lambda architecture: "",
     report: Report = lambda found: None,
 ) -> Ancestry:
     """Judge random shapes, every one once: what evolution has to beat. Parameters and errors as for `evolve`."""
@@ -194,15 +195,17 @@ def _judge_generation(
     size: int,
     draw: Callable[[int], Architecture | None],
     judge: Judge,
-    stop: Callable[[], str],
+    stop: Stop,
     report: Report,
 ) -> int:
     """Judge at most `size` new shapes; give how many there were."""
     nats: list[float] = []
     for index in range(size):
-        found.why = stop()
-        drawn = None if found.why else draw(index)
+        drawn = draw(index)
         if drawn is None:
+            break
+        found.why = stop(drawn)
+        if found.why:
             break
         score = judge(drawn)
         nats.append(math.inf if math.isnan(score) else score)

@@ -138,7 +138,7 @@ class SupernetSearch:
             self.task.config.seed,
             feasible=self.feasible,
             breeding=breeding,
-            stop=self.stop,
+            stop=self._stop_before,
             report=self._tell,
         )
 
@@ -146,7 +146,7 @@ class SupernetSearch:
         """Judge random shapes with the trained weights, for comparison."""
         seed = self.task.config.seed
         return random_search(
-            self.space, self.nats, self.shapes, seed, feasible=self.feasible, stop=self.stop, report=self._tell
+            self.space, self.nats, self.shapes, seed, feasible=self.feasible, stop=self._stop_before, report=self._tell
         )
 
     @property
@@ -186,6 +186,11 @@ class SupernetSearch:
         if processor is not None and self.ledger.spend() >= processor:
             return f"{processor:g} processor seconds were used"
         return ""
+
+    def _stop_before(self, architecture: Architecture) -> str:
+        """As `stop`; what an earlier run has judged already costs nothing, and is gone through again."""
+        record = self.ledger.records.get(architecture)
+        return "" if record is not None and record.judged else self.stop()
 
     def found(self, ancestry: Ancestry) -> Found:
         """Give what was judged in the form that all searches have."""

@@ -129,7 +129,7 @@ def test_a_shape_without_a_number_is_never_the_best() -> None:
 
 def test_it_ends_when_it_is_told_to_and_keeps_what_it_has() -> None:
     left = iter([""] * 30 + ["time is over"])
-    found = evolve(SPACE, distance, 100, 0, stop=lambda: next(left))
+    found = evolve(SPACE, distance, 100, 0, stop=lambda shape: next(left))
     assert len(found.scored) == 30
     assert found.why == "time is over"
     assert [generation.judged for generation in found.generations] == [20, 30]

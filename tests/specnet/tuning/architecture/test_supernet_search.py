@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -125,6 +126,15 @@ def test_time_that_ends_in_the_training_is_no_loss(task: Task, whole: tuple[Path
     with pytest.raises(ModelError, match="no shape was trained to the end"):
         _ = first.best
     assert told(search(task, tmp_path)) == told(whole[1])
+
+
+def test_what_was_judged_is_found_again_when_the_time_is_used_up(
+    task: Task, whole: tuple[Path, Found], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(whole[0], tmp_path / "again")
+    over = Budget(trials=BUDGET.trials, epochs=BUDGET.epochs, processor_seconds=1e-3)
+    found = search_supernet(task, SPACE, over, place=Place(folder))
+    assert told(found) == told(whole[1])
 
 
 def test_time_alone_plans_the_epochs(task: Task, tmp_path: Path) -> None:
