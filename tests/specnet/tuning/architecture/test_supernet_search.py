@@ -15,7 +15,7 @@ import support_supernet
 from safetensors.numpy import load_file
 from support_cli import call
 from support_search import SPACE, read, write_space
-from support_supernet import BUDGET, WAITING, search
+from support_supernet import BREEDING, BUDGET, WAITING, search
 
 from specnet.errors import ConfigurationError, ModelError
 from specnet.tuning.architecture.judging import CostLimit, Task, build
@@ -133,7 +133,7 @@ def test_what_was_judged_is_found_again_when_the_time_is_used_up(
 ) -> None:
     folder = shutil.copytree(whole[0], tmp_path / "again")
     over = Budget(trials=BUDGET.trials, epochs=BUDGET.epochs, processor_seconds=1e-3)
-    found = search_supernet(task, SPACE, over, place=Place(folder))
+    found = search_supernet(task, SPACE, over, place=Place(folder), breeding=BREEDING)
     assert told(found) == told(whole[1])
 
 
