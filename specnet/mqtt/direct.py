@@ -44,7 +44,7 @@ from specnet.mqtt.packets import (
 )
 from specnet.mqtt.protocol import Version
 from specnet.mqtt.settings import BrokerSettings
-from specnet.mqtt.window import Admission, Outgoing, SendWindow
+from specnet.mqtt.window import MAX_WAITING, Admission, Outgoing, SendWindow
 
 READ_BYTES = 65_536
 LOOK_S = 0.1
@@ -106,14 +106,18 @@ class DirectConnection:
 
     def close(self) -> None:
         """Send a DISCONNECT, so that the broker drops the will."""
+        # before the mark, or the thread could end without it, and the broker would send the will
+        self._outbox.append(FAREWELL)
         self._course.close()
-        self._write(FAREWELL)
+        self._push()
 
     def send(self, message: Outgoing) -> bool:
         """Send a message or let it wait for a place in the window; False when there is no room or no connection."""
         if self._course.over:
             return False
         if message.qos == 0:
+            if len(self._outbox) >= MAX_WAITING:
+                return False
             self._write(write_publish(message, 0))
             return True
         admission = self._window.admit(message)

@@ -18,6 +18,7 @@ from support_broker import Broker, Inbox, connected_session, settings_for, wait_
 
 from specnet.mqtt import BrokerSettings, MqttSession, Will
 from specnet.mqtt import link as link_module
+from specnet.mqtt.direct import DirectConnection
 
 ROOT = Path(__file__).parents[3]
 
@@ -94,6 +95,19 @@ def test_a_hanging_broker_fills_the_window_but_not_the_memory(broker: Broker) ->
     assert inbox.payloads == [b"%d" % number for number in range(accepted)]
     session.stop()
     receiver.stop()
+
+
+def test_messages_that_nobody_acknowledges_are_bounded_too(broker: Broker, way: type) -> None:
+    if way is not DirectConnection:
+        pytest.skip("paho keeps messages of QoS 0 without a bound")
+    session = connected_session(broker, "node-1")
+    os.kill(broker.pid, signal.SIGSTOP)
+    accepted = 0
+    while session.publish("t", bytes(10_000), qos=0):
+        accepted += 1
+        assert accepted < 100_000, "nothing bounds the queue"
+    os.kill(broker.pid, signal.SIGCONT)
+    session.stop()
 
 
 def test_stop_ends_although_the_broker_hangs(broker: Broker) -> None:
