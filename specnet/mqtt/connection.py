@@ -16,38 +16,25 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from specnet.errors import SpecnetError
 from specnet.mqtt.buffered import BufferedClient
-from specnet.mqtt.link import CONNECT_TIMEOUT_S, PACKET_OVERHEAD_BYTES, WINDOW, Course, End, Listener, Receipt
+from specnet.mqtt.link import CONNECT_TIMEOUT_S, PACKET_OVERHEAD_BYTES, WINDOW, Course, End, Receipt, Terms
 from specnet.mqtt.messages import Incoming, Will
-from specnet.mqtt.protocol import Version
-from specnet.mqtt.settings import BrokerSettings
 from specnet.mqtt.window import Admission, Outgoing, SendWindow
 
 
 class Connection:
-    """One paho client for one connection; see `specnet.mqtt.link.Link` and, for the parameters, `LinkMaker` there."""
+    """One paho client for one connection; see `specnet.mqtt.link.Link`, and `Terms` there."""
 
-    def __init__(
-        self,
-        settings: BrokerSettings,
-        client_id: str,
-        *,
-        version: Version,
-        probe: bool,
-        will: Will | None,
-        manual_ack: bool,
-        receive_maximum: int,
-        listener: Listener,
-    ) -> None:
-        self.version = version
+    def __init__(self, terms: Terms) -> None:
+        self.version = terms.version
         self.packet_limit: int | None = None
-        self._settings = settings
-        self._probe = probe
-        self._receive_maximum = receive_maximum
-        self._listener = listener
+        self._settings = terms.settings
+        self._probe = terms.probe
+        self._receive_maximum = terms.receive_maximum
+        self._listener = terms.listener
         self._window = SendWindow(WINDOW)
         self._course = Course()
         self._complaints = _Complaints()
-        self._client = self._make_client(client_id, None if probe else will, manual_ack)
+        self._client = self._make_client(terms.client_id, None if terms.probe else terms.will, terms.manual_ack)
 
     def run(self, stopping: threading.Event) -> End:
         """Connect and serve the connection until it ends or `stopping` is set before the broker has answered."""

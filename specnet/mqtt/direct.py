@@ -21,8 +21,8 @@ from itertools import count
 
 from specnet.errors import BrokerError, SpecnetError
 from specnet.mqtt.frames import Frame, Frames, read_publish
-from specnet.mqtt.link import CONNECT_TIMEOUT_S, PACKET_OVERHEAD_BYTES, WINDOW, Course, End, Listener, Receipt
-from specnet.mqtt.messages import Incoming, Will
+from specnet.mqtt.link import CONNECT_TIMEOUT_S, PACKET_OVERHEAD_BYTES, WINDOW, Course, End, Receipt, Terms
+from specnet.mqtt.messages import Incoming
 from specnet.mqtt.packets import (
     CONNACK,
     DISCONNECT,
@@ -43,7 +43,6 @@ from specnet.mqtt.packets import (
     write_unsubscribe,
 )
 from specnet.mqtt.protocol import Version
-from specnet.mqtt.settings import BrokerSettings
 from specnet.mqtt.window import MAX_WAITING, Admission, Outgoing, SendWindow
 
 READ_BYTES = 65_536
@@ -54,7 +53,7 @@ LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class DirectConnection:
-    """A connection of MQTT 5; see `specnet.mqtt.link.Link` and, for the parameters, `LinkMaker` there.
+    """A connection of MQTT 5; see `specnet.mqtt.link.Link`, and `Terms` there.
 
     Raises
     ------
@@ -62,37 +61,23 @@ class DirectConnection:
         When another version is asked for, or a probe.
     """
 
-    def __init__(
-        self,
-        settings: BrokerSettings,
-        client_id: str,
-        *,
-        version: Version,
-        probe: bool,
-        will: Will | None,
-        manual_ack: bool,
-        receive_maximum: int,
-        listener: Listener,
-    ) -> None:
-        if version != "5" or probe:
-            raise BrokerError(f"a direct connection speaks MQTT 5 and is no probe, got {version!r}, probe {probe}")
-        self.version: Version = version
+    def __init__(self, terms: Terms) -> None:
+        if terms.version != "5" or terms.probe:
+            found = f"{terms.version!r}, probe {terms.probe}"
+            raise BrokerError(f"a direct connection speaks MQTT 5 and is no probe, got {found}")
+        self.version: Version = terms.version
         self.packet_limit: int | None = None
-        self._settings = settings
-        self._client_id = client_id
-        self._will = will
-        self._manual_ack = manual_ack
-        self._receive_maximum = receive_maximum
-        self._listener = listener
+        self._terms = terms
+        self._listener = terms.listener
         self._window = SendWindow(WINDOW)
         self._course = Course()
-        self._frames = Frames(settings.max_payload_bytes + PACKET_OVERHEAD_BYTES)
+        self._frames = Frames(terms.settings.max_payload_bytes + PACKET_OVERHEAD_BYTES)
         self._socket: socket.socket | None = None
         self._outbox: deque[bytes] = deque()
         self._unsent = memoryview(b"")
         self._numbers = count()
         self._in_flight: set[int] = set()
-        self._keepalive_s = float(settings.keepalive_s)
+        self._keepalive_s = float(terms.settings.keepalive_s)
         self._sent_at = self._heard_at = 0.0
         self._pinged_at: float | None = None
         self._asleep = False
@@ -218,7 +203,7 @@ class DirectConnection:
         return self._course.summary(lost)
 
     def _open(self) -> socket.socket:
-        settings = self._settings
+        settings = self._terms.settings
         context = settings.tls_context()
         sock = socket.create_connection((settings.host, settings.port), CONNECT_TIMEOUT_S)
         try:
@@ -232,12 +217,12 @@ class DirectConnection:
             raise
         self._outbox.append(
             write_connect(
-                self._client_id,
+                self._terms.client_id,
                 username=settings.username,
                 password=settings.password(),
-                will=self._will,
+                will=self._terms.will,
                 keepalive_s=settings.keepalive_s,
-                receive_maximum=self._receive_maximum,
+                receive_maximum=self._terms.receive_maximum,
                 packet_limit=settings.max_payload_bytes + PACKET_OVERHEAD_BYTES,
             )
         )
@@ -358,7 +343,7 @@ class DirectConnection:
                 receipt,
             )
         )
-        if not self._manual_ack:
+        if not self._terms.manual_ack:
             self._acknowledge_by_itself(message.qos, message.packet_id)
 
     def _acknowledge_by_itself(self, qos: int, packet_id: int) -> None:

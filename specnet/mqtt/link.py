@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -102,8 +103,9 @@ class Link(Protocol):
         """Let what this thread sends meanwhile leave at once in the end, where that is cheaper."""
 
 
-class LinkMaker(Protocol):
-    """A class of connections.
+@dataclass(frozen=True)
+class Terms:
+    """On what terms to connect.
 
     Parameters
     ----------
@@ -119,19 +121,18 @@ class LinkMaker(Protocol):
         Told what happens.
     """
 
-    def __call__(
-        self,
-        settings: BrokerSettings,
-        client_id: str,
-        *,
-        version: Version,
-        probe: bool,
-        will: Will | None,
-        manual_ack: bool,
-        receive_maximum: int,
-        listener: Listener,
-    ) -> Link:
-        """Make one; it connects in `Link.run`."""
+    settings: BrokerSettings
+    client_id: str
+    version: Version
+    probe: bool
+    will: Will | None
+    manual_ack: bool
+    receive_maximum: int
+    listener: Listener
+
+
+LinkMaker = Callable[[Terms], Link]
+"""A class of connections; one that was made connects in `Link.run`."""
 
 
 class Receipt(NamedTuple):

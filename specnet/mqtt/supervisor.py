@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from specnet.mqtt.backoff import BackOff
 from specnet.mqtt.connection import Connection
-from specnet.mqtt.link import End, Link, LinkMaker, Receipt
+from specnet.mqtt.link import End, Link, LinkMaker, Receipt, Terms
 from specnet.mqtt.messages import Incoming, Will
 from specnet.mqtt.protocol import VersionChoice
 from specnet.mqtt.settings import BrokerSettings
@@ -175,14 +175,16 @@ class Supervisor:
         version, probe = self._versions.version, self._versions.probing
         make = self._client.link if version == "5" and not probe else Connection
         return make(
-            self._settings,
-            self._client.client_id,
-            version=version,
-            probe=probe,
-            will=self._client.will,
-            manual_ack=self._client.manual_ack,
-            receive_maximum=self._client.receive_maximum,
-            listener=self,
+            Terms(
+                self._settings,
+                self._client.client_id,
+                version=version,
+                probe=probe,
+                will=self._client.will,
+                manual_ack=self._client.manual_ack,
+                receive_maximum=self._client.receive_maximum,
+                listener=self,
+            )
         )
 
     def _report_lost(self, end: End) -> None:
