@@ -74,8 +74,13 @@ def request_key(request: OffloadRequest) -> RequestKey:
     )
 
 
-def check_request(request: OffloadRequest, incoming: Incoming, find_model: Callable[[str], ServedModel | None]) -> Work:
-    """Find the model of a request, and see whether it can be split so.
+def check_request(
+    request: OffloadRequest,
+    incoming: Incoming,
+    find_model: Callable[[str], ServedModel | None],
+    key: RequestKey | None = None,
+) -> Work:
+    """Find the model of a request, and see whether it can be split so; `key` is its `request_key` where that is known.
 
     Raises
     ------
@@ -91,7 +96,7 @@ def check_request(request: OffloadRequest, incoming: Incoming, find_model: Calla
         raise RefusedRequest("split", str(error), request) from error
     arrived = time.monotonic()
     return Work(
-        key=request_key(request),
+        key=key or request_key(request),
         request=request,
         model=model,
         arrived=arrived,

@@ -166,7 +166,7 @@ class OffloadSession:
         known = self._answers.claim(key, audit=request.audit)
         if known is Claim.NEW:
             try:
-                work = check_request(request, incoming, self._find_model)
+                work = check_request(request, incoming, self._find_model, key)
                 self._replays.refuse_old(request, key)
                 self._queue(work)
             except UnloadedModel as unloaded:
