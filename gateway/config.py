@@ -71,6 +71,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         ``cpu`` or ``cuda``; ``auto`` is ONNX Runtime on a CPU and torch on a GPU; threads of one segment call.
     precision
         ``auto`` computes in half precision (torch) what passes its self-test so; ``float32`` nothing.
+    half_tolerance
+        Deviation of a logit, in nats, that half precision may have in the self-test; 0 is the bundle's own tolerance,
+        which only very small networks keep.
     max_batch, max_wait_ms
         Most requests of a batch, and how long to wait for it to fill up (0: take what is there).
     max_queue
@@ -112,6 +115,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     engine: Literal["auto", "onnxruntime", "torch"] = "auto"
     threads: int = 1
     precision: Literal["float32", "auto"] = "float32"
+    half_tolerance: float = 0.0
     max_batch: int = 64
     max_wait_ms: float = 0.0
     max_queue: int = 1024
@@ -143,6 +147,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         check_range("max_model_bytes", self.max_model_bytes, 0, 1 << 50)
         check_range("model_grace_s", self.model_grace_s, 0, 366 * 86_400)
         check_range("threads", self.threads, 1, 1024)
+        check_range("half_tolerance", self.half_tolerance, 0, 10)
         check_range("max_batch", self.max_batch, 1, 1024)
         check_range("max_wait_ms", self.max_wait_ms, 0, 10_000)
         check_range("max_queue", self.max_queue, 1, 1_000_000)

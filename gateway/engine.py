@@ -25,8 +25,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
         ``cpu`` or ``cuda``; ``auto``, ``onnxruntime`` or ``torch``; threads of a call on a CPU.
     max_batch
         Largest batch that will come.
-    precision
-        ``float32`` or ``auto``; only torch knows others than the first.
+    precision, half_tolerance
+        ``float32`` or ``auto``; only torch knows others than the first. Deviation of a logit that others may have.
     """
 
     device: str = "cpu"
@@ -34,6 +34,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     max_batch: int = 64
     precision: str = FLOAT32
+    half_tolerance: float = 0.0
 
     @classmethod
     def of(cls, settings: GatewaySettings) -> Self:
@@ -44,6 +45,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
             threads=settings.threads,
             max_batch=settings.max_batch,
             precision=settings.precision,
+            half_tolerance=settings.half_tolerance,
         )
 
 
@@ -75,4 +77,10 @@ def _torch_engine(settings: EngineSettings) -> Engine:
             f"engine torch needs torch, which is not installed ({error}): pip install 'specnet-edge[gateway,train]', "
             "or use --engine onnxruntime"
         ) from error
-    return TorchEngine(settings.device, settings.threads, max_batch=settings.max_batch, precision=settings.precision)
+    return TorchEngine(
+        settings.device,
+        settings.threads,
+        max_batch=settings.max_batch,
+        precision=settings.precision,
+        half_tolerance=settings.half_tolerance,
+    )

@@ -21,7 +21,7 @@ _SECONDS_BUCKETS = (1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0
 PRIORITIES = {False: "answer", True: "audit"}
 """By `OffloadRequest.audit`: a device waits for an answer, nobody for an audit sample."""
 FAULTS = ("compute", "internal", "unpublished", "upkeep")
-SHED = (*(refusal.value for refusal in Refusal), "stopping", "internal")
+SHED = (*(refusal.value for refusal in Refusal), "stopping", "internal", "memory")
 """Reasons that are shown from the beginning: Prometheus takes no notice of the first event of a series that is new."""
 
 

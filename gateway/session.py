@@ -280,13 +280,13 @@ class OffloadSession:
         if self._record is not None:
             self._record(work, result)
 
-    def lose(self, works: list[Work]) -> None:
+    def lose(self, works: list[Work], reason: str = "internal") -> None:
         """Shed requests that a fault of this process has stopped; their devices send them again.
 
         They are acknowledged: the broker would keep a place for each as long as the connection lasts.
         """
         for work in works:
-            self._shed(work, "internal")
+            self._shed(work, reason)
             self.mqtt.acknowledge(work.incoming)
 
     def give_up(self, works: list[Work]) -> None:

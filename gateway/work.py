@@ -67,7 +67,7 @@ class Task:
     Features ``(P, channels)`` and the exit policy's state ``(S,)`` are there once they are decoded.
     `macs` and `compute_s` are what it has taken here so far: every request of a batch counts the whole time of the
     batch's segment, since that is what its device waits for. `rank` (the smallest goes first) and `waits` are the
-    scheduler's; `answered` says that its result is on its way.
+    scheduler's; `answered` says that its result is on its way, or that it was given up.
     """
 
     work: Work

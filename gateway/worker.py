@@ -28,7 +28,8 @@ class BatchWorker:
 
     A batch that fails is tried again in halves, so that a batch that is too large for the memory gets smaller, and one
     bad request does not take the others along; a request that fails alone is answered with the error. What was too
-    large for the memory is not tried again for a while.
+    large for the memory is not tried again for a while; a request for which there is none even alone is shed, because
+    an error would be its device's last word and memory may be free by the time it asks again, here or elsewhere.
 
     Parameters
     ----------
@@ -37,7 +38,8 @@ class BatchWorker:
     reply
         Called in the worker's thread with each request and its result.
     give_up
-        Told of requests that an error in the worker itself has stopped.
+        Told of requests that will get no answer from here, and why: ``internal``, an error in the worker itself, or
+        ``memory``.
     together
         Around the replies of one batch, so that they can leave together.
     gateway
@@ -54,7 +56,7 @@ class BatchWorker:
         scheduler: Scheduler,
         metrics: Metrics,
         reply: Callable[[Work, Result], None],
-        give_up: Callable[[list[Work]], None] = lambda works: None,
+        give_up: Callable[[list[Work], str], None] = lambda works, reason: None,
         together: Callable[[], AbstractContextManager[None]] = nullcontext,
         *,
         gateway: str,
@@ -94,7 +96,7 @@ class BatchWorker:
                 self._metrics.errors.labels("internal").inc()
                 _LOGGER.exception("a batch was lost", extra=fields(requests=len(batch)))
                 # nobody else knows of them any more: their devices send them again
-                self._give_up([task.work for task in batch if not task.waits and not task.answered])
+                self._give_up([task.work for task in batch if not task.waits and not task.answered], "internal")
 
     def _run(self, batch: list[Task]) -> None:
         """Decode what has just come, and run a segment; what stays goes back before any answer is handed on."""
@@ -131,6 +133,11 @@ class BatchWorker:
     def _try_again(self, batch: list[Task], error: Exception) -> None:
         if isinstance(error, EngineMemoryError):
             self._limits.failed(_group_of(batch), len(batch))
+        if len(batch) == 1 and isinstance(error, EngineMemoryError):
+            self._log.warning("a request has no memory", reason="memory", request=batch[0].work.request_id, error=error)
+            batch[0].answered = True
+            self._give_up([batch[0].work], "memory")
+            return
         if len(batch) == 1:
             self._fail(batch[0], "compute", f"the gateway could not compute it: {error}")
             return

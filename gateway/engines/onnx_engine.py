@@ -47,3 +47,7 @@ class OnnxEngine:
     def precision(self, bundle_id: str) -> str:
         """As the graphs are written."""
         return FLOAT32
+
+    def tolerance(self, bundle: Bundle) -> float:
+        """Allow what the bundle states."""
+        return bundle.manifest.selftest_tolerance

@@ -34,7 +34,7 @@ def choose_precision(tried: Sequence[str], test: Callable[[str], object]) -> Cho
         In order; the last one is taken without a test, since the engine is checked with it anyway.
     test
         Makes the bundle ready in this precision and runs its self-test, which raises `BundleIntegrityError` when the
-        logits are over the bundle's tolerance.
+        logits deviate too much.
     """
     refused: list[str] = []
     for precision in tried[:-1]:

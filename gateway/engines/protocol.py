@@ -40,3 +40,6 @@ class Engine(Protocol):
 
     def precision(self, bundle_id: str) -> str:
         """Numbers in which a loaded bundle is computed: ``float32``, ``float16`` or ``bfloat16``."""
+
+    def tolerance(self, bundle: Bundle) -> float:
+        """Largest deviation of a logit that the self-test of a loaded bundle may find."""

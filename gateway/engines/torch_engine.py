@@ -51,6 +51,9 @@ class TorchEngine:
         Largest batch of a GPU; larger ones are cut.
     precision
         ``"float32"``, or ``"auto"``: half precision for bundles whose self-test stays within its tolerance.
+    half_tolerance
+        Deviation of a logit that half precision may have where that is more than the bundle's tolerance, which is made
+        for the rounding of single precision.
     padded
         Whether batches are padded and go through fixed memory; by default on a GPU only.
 
@@ -67,11 +70,13 @@ class TorchEngine:
         *,
         max_batch: int = 64,
         precision: str = FLOAT32,
+        half_tolerance: float = 0.0,
         padded: bool | None = None,
     ) -> None:
         self.name = f"torch-{device}"
         self._device = _usable(device)
         self._candidates = candidates(precision)
+        self._half_tolerance = half_tolerance
         self._sizes = batch_sizes(max_batch)
         self._networks: dict[str, SpecNet] = {}
         self._precisions: dict[str, str] = {}
@@ -122,6 +127,11 @@ class TorchEngine:
         if bundle_id not in self._precisions:
             raise self._not_loaded(bundle_id)
         return self._precisions[bundle_id]
+
+    def tolerance(self, bundle: Bundle) -> float:
+        """Allow what the bundle states in single precision; in half precision at least `half_tolerance`."""
+        own = bundle.manifest.selftest_tolerance
+        return own if self.precision(bundle.bundle_id) == FLOAT32 else max(own, self._half_tolerance)
 
     def run(self, bundle_id: str, segment_index: int, features: Float32) -> SegmentOutput:
         """Run one segment on features ``(n, P, C)``; errors as in `Engine`."""

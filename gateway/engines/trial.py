@@ -24,10 +24,10 @@ def check_bundle(engine: Engine, bundle: Bundle) -> float:
     Raises
     ------
     BundleIntegrityError
-        When the vectors are missing or the deviation is over the bundle's tolerance.
+        When the vectors are missing or the deviation is over what the engine may have.
     """
     try:
-        return self_test(_Loaded(engine, bundle))
+        return self_test(_Loaded(engine, bundle), engine.tolerance(bundle))
     except BundleIntegrityError as error:
         raise BundleIntegrityError(f"{error} (engine {engine.name})") from error
 

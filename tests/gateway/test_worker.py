@@ -17,7 +17,7 @@ from gateway.scheduling import Scheduler
 from gateway.step import run_step
 from gateway.work import Task, Work
 from gateway.worker import BatchWorker
-from specnet.errors import ModelError
+from specnet.errors import EngineMemoryError, ModelError
 from specnet.runtime import SegmentOutput
 from specnet.wire import Result
 
@@ -31,12 +31,15 @@ class RecordingEngine(OnnxEngine):
         super().__init__()
         self.rows: list[tuple[int, int]] = []
         self.fails: Callable[[int, np.ndarray], bool] = lambda index, features: False
+        self.lacks_memory: Callable[[np.ndarray], bool] = lambda features: False
         self.spoils = False
 
     def run(self, bundle_id: str, segment_index: int, features: np.ndarray) -> SegmentOutput:
         self.rows.append((segment_index, len(features)))
         if self.fails(segment_index, features):
             raise RuntimeError("out of memory")
+        if self.lacks_memory(features):
+            raise EngineMemoryError("no memory")
         output = super().run(bundle_id, segment_index, features)
         if self.spoils:
             return SegmentOutput(output.logits * np.nan, output.features, output.depth)
@@ -95,8 +98,11 @@ def test_requests_of_two_splits_share_the_segments_that_both_need(
     assert third[1] > 25
 
 
-def served(engine: RecordingEngine, works: list[Work]) -> tuple[dict[int, list[Result]], Metrics]:
-    """Results by sequence after a worker has gone through all."""
+def served(
+    engine: RecordingEngine, works: list[Work], given_up: list[tuple[int, str]] | None = None
+) -> tuple[dict[int, list[Result]], Metrics]:
+    """Results by sequence after a worker has gone through all; what it gives up goes into `given_up`."""
+    lost = [] if given_up is None else given_up
     scheduler, metrics, results = Scheduler(100), Metrics(), {}
     for work in works:
         scheduler.put(work)
@@ -106,6 +112,7 @@ def served(engine: RecordingEngine, works: list[Work]) -> tuple[dict[int, list[R
         scheduler,
         metrics,
         lambda work, result: results.setdefault(work.key.sequence, []).append(result),
+        lambda works, reason: lost.extend((work.key.sequence, reason) for work in works),
         gateway="here",
         max_batch=100,
     )
@@ -116,6 +123,20 @@ def served(engine: RecordingEngine, works: list[Work]) -> tuple[dict[int, list[R
 
 def errors(metrics: Metrics, reason: str) -> float:
     return metrics.registry.get_sample_value("specnet_gateway_errors_total", {"reason": reason}) or 0.0
+
+
+def test_a_request_that_has_no_memory_even_alone_is_left_to_be_sent_again(
+    engine: RecordingEngine, make_work: Make
+) -> None:
+    works = [make_work(number) for number in range(20)]
+    [large] = [task.features for task in decoded(works[7])]
+    engine.lacks_memory = lambda features: any(np.array_equal(row, large) for row in features)
+    given_up: list[tuple[int, str]] = []
+    results, metrics = served(engine, works, given_up)
+    assert given_up == [(7, "memory")]
+    assert sorted(results) == [number for number in range(20) if number != 7]
+    assert not any(result.error for found in results.values() for result in found)
+    assert errors(metrics, "compute") == 0
 
 
 def test_one_request_that_breaks_the_engine_does_not_take_its_batch_along(
@@ -200,12 +221,12 @@ def test_requests_that_a_fault_of_the_worker_stops_are_given_up_and_nothing_else
         scheduler,
         metrics,
         lambda work, result: answered.append(work.key.sequence),
-        lambda works: lost.extend(work.key.sequence for work in works),
+        lambda works, reason: lost.extend((work.key.sequence, reason) for work in works),
         gateway="here",
         max_batch=25,
     )
     worker.start()
     assert worker.join(30)
-    assert sorted(answered + lost) == list(range(50))
-    assert sorted(lost) == list(range(25))
+    assert sorted(lost) == [(number, "internal") for number in range(25)]
+    assert sorted(answered) == list(range(25, 50))
     assert errors(metrics, "internal") == 1

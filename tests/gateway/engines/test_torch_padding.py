@@ -218,6 +218,19 @@ def test_half_precision_is_chosen_only_where_the_self_test_allows_it(
     assert found.logits.dtype == np.float32
 
 
+@pytest.mark.parametrize(("half_tolerance", "expected"), [(1e-6, "float32"), (0.05, "float16")])
+def test_a_gateway_may_allow_half_precision_more_than_the_bundle_does(
+    tmp_path: Path, half_tolerance: float, expected: str, make_tolerant: Callable[[Path, float], Bundle]
+) -> None:
+    bundle = make_tolerant(tmp_path / "model.specnet", 1e-4)
+    engine = TorchEngine("cpu", precision="auto", half_tolerance=half_tolerance)
+    engine.load(bundle)
+    assert engine.precision(bundle.bundle_id) == expected
+    assert engine.tolerance(bundle) == (1e-4 if expected == "float32" else half_tolerance)
+    # what the gateway does with every bundle before it serves it
+    assert (check_bundle(engine, bundle) > 1e-4) == (expected == "float16")
+
+
 @pytest.fixture
 def make_tolerant() -> Callable[[Path, float], Bundle]:
     def make(path: Path, tolerance: float) -> Bundle:
