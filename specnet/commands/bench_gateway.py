@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measure the engine alone, the gateway as fast as it goes and at half of that, and the peers.
+    """Measure the engine alone, the gateway at full and at half speed, the peers, and the gateway at their rates.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="specnet-gateway-") as name:
         folder, times = Path(name), (args.devices, args.warm_up, args.seconds)
         for n in workers:
-            own = f"gateway, {n} process{'es' if n > 1 else ''}"
+            own = _own_name(n)
             with progress(f"{own}, under {args.devices} devices", None):
                 runs[own] = load_gateway(args.bundle, folder / f"full-{n}", *times, workers=n)
             with progress(f"{own}, at half of that", None):
@@ -95,6 +95,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for peer, n in itertools.product(peers, workers):
             with progress(f"{peer}, {n} at work", None):
                 runs[f"{peer}, {n} at work"] = load_peer(peer, args.bundle, folder / f"{peer}-{n}", *times, workers=n)
+        n = max(workers)
+        for peer in peers:
+            # latencies at full load are those of two different loads; here is the gateway's at what the peer can carry
+            rate = max(found["answers_s"] for found in runs.values() if found["server"] == peer)
+            own = f"{_own_name(n)}, at the rate of {peer}"
+            with progress(own, None):
+                runs[own] = load_gateway(args.bundle, folder / f"like-{peer}", *times, workers=n, rate=rate)
     agree = answers_agree(runs)
     fastest = max(found["answers_s"] for found in runs.values() if found["server"] == "gateway")
     _show(args, bare, runs)
@@ -113,6 +120,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "labels_agree": agree,
         "runs": {name: {key: value for key, value in found.items() if key != "labels"} for name, found in runs.items()},
     }
+
+
+def _own_name(processes: int) -> str:
+    return f"gateway, {processes} process{'es' if processes > 1 else ''}"
 
 
 def _show(args: argparse.Namespace, bare: list[dict[str, Any]], runs: dict[str, dict[str, Any]]) -> None:
