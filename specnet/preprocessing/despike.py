@@ -88,7 +88,7 @@ class Despike(Step, frozen=True, kw_only=True, tag="despike"):
             sizes = np.abs(differences, out=differences)
             scale = _noise(sizes)
             jumping = (np.maximum.reduce(sizes, axis=1, keepdims=True) > self.threshold * scale)[:, 0]
-            if not jumping.all():
+            if np.count_nonzero(jumping) < jumping.size:  # a fifth of what .all() takes for one spectrum
                 suspects, rows, scale = suspects[jumping], rows[jumping], scale[jumping]
             if not suspects.size:
                 break
@@ -106,7 +106,7 @@ class Despike(Step, frozen=True, kw_only=True, tag="despike"):
         """Points ``(n, n_points)`` that are part of a spike."""
         narrow = rows - _opening(rows, self.width + 1)
         spikes = narrow > self.threshold * scale
-        if spikes.any():
+        if np.count_nonzero(spikes):
             spikes &= narrow >= PROMINENCE * (rows - _opening(rows, 2 * self.width + 3))
         return spikes
 
@@ -118,7 +118,7 @@ def _noise(magnitude: Intensity) -> Intensity:
     zero; the mean absolute deviation takes its place (Iglewicz, Hoaglin, How to Detect and Handle Outliers, 1993).
     """
     scale = row_medians(magnitude) / np.float32(NORMAL_CONSISTENCY)
-    if not scale.all():
+    if np.count_nonzero(scale) < scale.size:
         mean = magnitude.mean(axis=1, keepdims=True) / np.float32(MEAN_CONSISTENCY)
         scale = np.where(scale == 0, mean, scale)
     return scale
