@@ -18,6 +18,7 @@ _PUBLIC = {
     "Predictor": "specnet.runtime",
     "load_bundle": "specnet.runtime",
     "create_model": "specnet.nn",
+    "list_methods": "specnet.training",
     "list_models": "specnet.nn",
     "read_spectra": "specnet.datasets",
     "write_spectra": "specnet.datasets",
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from specnet.runtime import load_bundle as load_bundle
     from specnet.spectra import Quantity as Quantity
     from specnet.spectra import SpectralAxis as SpectralAxis
+    from specnet.training import list_methods as list_methods
 
 
 def __getattr__(name: str) -> Any:

@@ -78,7 +78,10 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--recipe", metavar="NAME", help="named changes to the defaults; other options go on top (default: specnet)"
+        "--method",
+        metavar="NAME",
+        default="specnet",
+        help="a method of the field, as `specnet.list_methods()` has them; other options go on top (default: specnet)",
     )
     group.add_argument(
         "--preprocessing",
@@ -165,7 +168,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _train(args: argparse.Namespace, *, calibrates: bool) -> dict[str, Any]:
     from specnet.calibration import calibrate
     from specnet.datasets import Holdout
-    from specnet.training import train, use_threads
+    from specnet.training import find_recipe, train, use_threads
     from specnet.training.bottleneck_files import read_bottlenecks
     from specnet.training.bottleneck_once import judge_and_write
 
@@ -177,7 +180,8 @@ def _train(args: argparse.Namespace, *, calibrates: bool) -> dict[str, Any]:
 
         def report(epoch: int, values: dict[str, float]) -> None:
             nonlocal done
-            remark = f"loss {values['cross_entropy']:.3f}, units active {values['active_share']:.0%}"
+            loss = sum(values[name] for name in config.all_losses)
+            remark = f"loss {loss:.3f}, units active {values['active_share']:.0%}"
             advance(epoch - done, remark)
             done = epoch
 
@@ -186,7 +190,7 @@ def _train(args: argparse.Namespace, *, calibrates: bool) -> dict[str, Any]:
         return {}
     held = trained.cache(args.data, Holdout.CALIBRATION)
     cached = held.logits
-    calibration = calibrate(cached, additive=trained.additive)
+    calibration = calibrate(cached, additive=trained.additive, score=find_recipe(args.method).score)
     calibration.write(trained.calibration_path)
     for stored in read_bottlenecks(trained):
         judged = judge_and_write(trained, stored, held, calibration.policy).codec.info
@@ -213,8 +217,7 @@ def _configuration(args: argparse.Namespace) -> TrainConfig:
         given = {**read_architecture(args.architecture).training_options, **given}
     if args.static:
         given["adaptivity"] = "none"
-    base = TrainConfig() if args.recipe is None else find_recipe(args.recipe).config(TrainConfig())
-    config = replace(base, **given)
+    config = replace(find_recipe(args.method).config(TrainConfig()), **given)
     with SpectraFile(args.data) as file:
         n_points, n_classes = file.n_points, len(file.class_names)
     config = config.for_spectra(len(split_file(args.data, config.seed, config.fold).rows(Holdout.TRAIN)))

@@ -10,6 +10,7 @@ from specnet.nn.splitting import check_split
 from specnet.preprocessing import list_pipelines
 from specnet.training.augmentation import create_augmentation
 from specnet.training.building import load_backbone
+from specnet.training.compatibility import check_losses
 from specnet.training.config import AUTO, SHAPE_OPTIONS, TrainConfig
 from specnet.training.losses import LOSSES
 from specnet.training.phases import create_phases, stretches
@@ -47,6 +48,7 @@ def check_recipe(config: TrainConfig, *, n_points: int, n_classes: int) -> None:
         create_augmentation(config.augmentation)
     if unknown := [name for name in config.losses if name not in LOSSES]:
         raise ConfigurationError(f"unknown losses {', '.join(unknown)}; known: {', '.join(LOSSES)}")
+    check_losses(config)
     phases = create_phases(config.phases)
     if config.epochs:
         stretches(phases, config.epochs)

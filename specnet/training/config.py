@@ -15,6 +15,8 @@ NETWORK_OPTIONS = ("adaptivity", "block", "head", "tap", "additive")
 SHAPE_OPTIONS = ("widths", "units", "stem_channels", "head_bins", "head_channels")
 """Fields that replace those of the preset where they are given."""
 BOTTLENECK_OPTIONS = ("bottleneck", "bottleneck_price")
+LOSS_OPTIONS = {"ensemble_weight": "boosted", "correlation": "negative_correlation"}
+"""Fields that belong to one loss."""
 CODED_PATH = "coded_path"
 """Loss of a bottleneck that is trained together with its network."""
 
@@ -54,6 +56,8 @@ class TrainConfig:
         Share of the residual units' MACs that the network may spend on average; 1 leaves depth free.
     ponder_price, contiguity, hint_weight
         Weights of the losses ``ponder_cost``, ``contiguity`` and ``feature_hints``.
+    ensemble_weight, correlation
+        Weight t of what earlier exits said in the loss ``boosted``, and lambda of ``negative_correlation``.
     augmentation
         Name of an augmentation, see `specnet.training.augmentation.AUGMENTATIONS`; ``"auto"`` chooses by short pilot
         trainings judged on the calibration split.
@@ -95,6 +99,8 @@ class TrainConfig:
     ponder_price: float = 0.1
     contiguity: float = 0.1
     hint_weight: float = 0.1
+    ensemble_weight: float = 0.5
+    correlation: float = 0.5
     augmentation: str = AUTO
     backbone: str = ""
     backbone_rate: float = 0.3
@@ -118,6 +124,8 @@ class TrainConfig:
             "ponder_price": (self.ponder_price >= 0, "at least 0"),
             "contiguity": (self.contiguity >= 0, "at least 0"),
             "hint_weight": (self.hint_weight >= 0, "at least 0"),
+            "ensemble_weight": (0 <= self.ensemble_weight <= 1, "from 0 to 1"),
+            "correlation": (0 <= self.correlation <= 1, "from 0 to 1"),
             "backbone_rate": (0 < self.backbone_rate <= 1, "above 0, at most 1"),
             "widths": (len(self.widths) == len(self.units), f"as many as units, which are {self.units}"),
             "stem_channels": (self.stem_channels >= 0, "at least 1, or 0 for the preset's"),
@@ -163,6 +171,7 @@ class TrainConfig:
         unused = [name for name in SHAPE_OPTIONS if not getattr(self, name)]
         if not self.bottleneck:
             unused += BOTTLENECK_OPTIONS
+        unused += [name for name, loss in LOSS_OPTIONS.items() if loss not in self.losses]
         for name in ("widths", "units"):
             plain[name] = list(plain[name])
         return {name: value for name, value in plain.items() if name not in unused}

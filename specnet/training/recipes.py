@@ -27,12 +27,15 @@ class Recipe:
         Whether it is judged at its last exit, at its full cost, instead of at an operating point.
     linear_exit
         Whether it is judged with its linear exit 0; published early-exit networks have none.
+    score
+        Confidence that calibration compares with thresholds, a name in `specnet.exits.SCORES`.
     """
 
     text: str
     changes: dict[str, Any] = field(default_factory=dict)
     static: bool = False
     linear_exit: bool = True
+    score: str = "max_probability"
 
     def config(self, base: TrainConfig) -> TrainConfig:
         """Recipe on top of another configuration."""
@@ -87,6 +90,28 @@ RECIPES: dict[str, Recipe] = {
             "distillation": 0.3,
         },
     ),
+    "boostnet": Recipe(
+        "additive exits that learn what those before them leave over, with rescaled gradients (BoostNet)",
+        {**_PLAIN, "losses": ("boosted",), "tap": "gradient_rescale"},
+    ),
+    "dncc": Recipe("exits as an ensemble, by negative correlation", {**_PLAIN, "losses": ("negative_correlation",)}),
+    "dks": Recipe(
+        "every exit learns from every other one (knowledge synergy)", {**_PLAIN, "losses": ("cross_entropy", "synergy")}
+    ),
+    "cgt": Recipe("confidence-gated training, soft", {**_PLAIN, "losses": ("confidence_gated",)}),
+    "cgt_hard": Recipe("confidence-gated training, hard", {**_PLAIN, "losses": ("confidence_gated_hard",)}),
+    "sdn": Recipe(
+        "shallow-deep network: pooled heads whose losses are ramped up, without exit 0",
+        {**_PLAIN, "head": "pooled", "losses": ("ramped_cross_entropy",)},
+        linear_exit=False,
+    ),
+    "branchynet": Recipe(
+        "pooled heads, joint training, and entropy as what lets a spectrum leave, without exit 0 (BranchyNet)",
+        {**_PLAIN, "head": "pooled"},
+        linear_exit=False,
+        score="negentropy",
+    ),
+    "ghost": Recipe("the default with C-Ghost blocks", {"block": "ghost"}),
     "dense": Recipe(
         "the default without adaptive depth",
         {"adaptivity": "none", "losses": ("cross_entropy",)},
@@ -116,7 +141,12 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """Find a recipe by name; `ConfigurationError` for an unknown one."""
+    """Find a recipe by the name of its method; `ConfigurationError` for an unknown one."""
     if name not in RECIPES:
-        raise ConfigurationError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
+        raise ConfigurationError(f"unknown method {name!r}; known: {', '.join(RECIPES)}")
     return RECIPES[name]
+
+
+def list_methods() -> dict[str, str]:
+    """Names of the methods that `specnet train --method` knows, and what each is."""
+    return {name: recipe.text for name, recipe in RECIPES.items()}

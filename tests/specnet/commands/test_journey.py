@@ -98,7 +98,7 @@ def test_a_pretrained_backbone_is_trained_further(path: Journey, tmp_path: Path)
     assert len(document["accuracy"]) == 3
     assert "held-out spectra of 8 substances" in pretrained.err
     run = tmp_path / "run"
-    words = ("--recipe", "distilled", "--preset", "nano", "--epochs", 1, "--augmentation", "none", "--threads", 1)
+    words = ("--method", "distilled", "--preset", "nano", "--epochs", 1, "--augmentation", "none", "--threads", 1)
     trained = call("train", path.data, "--out", run, *words, "--backbone", backbone, "--json")
     assert trained.code == 0, trained.err
     config = load_run(run).config

@@ -101,7 +101,7 @@ def test_a_text_file_is_no_hdf5_file(trained: Trained, packed: Path, text_file: 
         ("--preset", "huge", "unknown preset 'huge'; known: nano, tiny, peaks, small, base"),
         ("--preprocessing", "magic", "unknown preprocessing 'magic'; known: auto, none, snv"),
         ("--augmentation", "wild", "unknown augmentation 'wild'; known: none, light, strong"),
-        ("--recipe", "grandmothers", "unknown recipe 'grandmothers'; known: specnet, static"),
+        ("--method", "grandmothers", "unknown method 'grandmothers'; known: specnet, static"),
         ("--adaptivity", "mood", "unknown adaptivity 'mood'; known: "),
         ("--block", "lego", "unknown block 'lego'; known: "),
         ("--head", "cool", "unknown exit head 'cool'; known: "),

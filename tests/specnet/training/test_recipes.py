@@ -38,5 +38,5 @@ def test_every_recipe_is_trained_calibrated_and_evaluated(name: str, small_file:
 
 
 def test_unknown_recipes_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match="unknown recipe 'magic'; known: specnet, static"):
+    with pytest.raises(ConfigurationError, match="unknown method 'magic'; known: specnet, static"):
         find_recipe("magic")
