@@ -26,7 +26,7 @@ from specnet.calibration.reject import RejectControl, conformal_threshold
 from specnet.calibration.result import Calibration
 from specnet.calibration.risk import RiskMethod, control_risk
 from specnet.errors import ConfigurationError
-from specnet.exits import SCORES, ExitPolicy, route
+from specnet.exits import COMBINERS, SCORES, ExitPolicy, route
 
 AUTO = "auto"
 _HOLDING_SEED = 1
@@ -67,6 +67,7 @@ def calibrate(
     false_alarm: float | None = None,
     reject_score: str = "improbability",
     score: str = "max_probability",
+    combiner: str = AUTO,
     additive: bool = False,
 ) -> Calibration:
     """Fit everything that is decided after training.
@@ -93,6 +94,8 @@ def calibrate(
     score
         Confidence that is compared with the thresholds, a name in `specnet.exits.SCORES`, or ``auto`` for the one
         whose default operating point is the cheapest.
+    combiner
+        What exits answer together, a name in `specnet.exits.COMBINERS`, or ``auto`` for the likeliest.
     additive
         Whether exits after exit 0 of this network add to its logits.
 
@@ -112,9 +115,12 @@ def calibrate(
     wishes = [f"{name} ({value})" for name, value in given.items() if value is not None]
     if len(wishes) > 1:
         raise ConfigurationError(f"choose by {' or by '.join(wishes)}, not by both")
+    if combiner not in (AUTO, *COMBINERS):
+        raise ConfigurationError(f"unknown combiner {combiner!r}; known: {', '.join((AUTO, *COMBINERS))}")
     parts = _Parts.of(cached, risk=max_risk is not None, reject=false_alarm is not None)
     likelihoods = combiner_likelihoods(parts.fitting, additive=additive)
-    base, table, candidates, merits = _judged(parts.fitting, choose_combiner(likelihoods), score, additive)
+    chosen_combiner = choose_combiner(likelihoods) if combiner == AUTO else combiner
+    base, table, candidates, merits = _judged(parts.fitting, chosen_combiner, score, additive)
     points = {
         OperatingPoint.DEFAULT: cheapest_near_best(candidates),
         OperatingPoint.FAST: cheapest_near_best(candidates, FAST_TOLERANCE),

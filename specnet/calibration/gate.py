@@ -33,13 +33,19 @@ def fit_gate(probabilities: NDArray[np.float32], labels: NDArray[np.int64], ridg
     for k, p in enumerate(probabilities):
         features = gate_features(k, p, previous).astype(np.float64)
         predicted = p.argmax(axis=-1)
-        rows.append(_fit_exit(features, predicted == labels, ridge))
+        rows.append(fit_exit(features, predicted == labels, ridge))
         previous = predicted.astype(np.float32)
     return tuple(rows)
 
 
-def _fit_exit(features: NDArray[np.float64], right: NDArray[np.bool_], ridge: float) -> tuple[float, ...]:
-    signs = np.where(right, 1.0, -1.0)
+def fit_exit(
+    features: NDArray[np.float64],
+    leaves: NDArray[np.bool_],
+    ridge: float,
+    weights: NDArray[np.float64] | float = 1.0,
+) -> tuple[float, ...]:
+    """Coefficients of one exit's gate from features ``(n, D)`` of spectra and whether they should leave ``(n,)``."""
+    signs = np.where(leaves, 1.0, -1.0)
     size = len(SCORES["gate"].parameter_names)
     # the bias is free, but an exit without a mistake must not send it to infinity
     penalty = np.full(size, ridge)
@@ -47,8 +53,8 @@ def _fit_exit(features: NDArray[np.float64], right: NDArray[np.bool_], ridge: fl
 
     def objective(w: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         odds = signs * (features @ w)
-        loss = np.logaddexp(0.0, -odds).sum() + 0.5 * (penalty * w**2).sum()
-        pull = -signs / (1.0 + np.exp(np.clip(odds, -500, 500)))
+        loss = (weights * np.logaddexp(0.0, -odds)).sum() + 0.5 * (penalty * w**2).sum()
+        pull = -weights * signs / (1.0 + np.exp(np.clip(odds, -500, 500)))
         return float(loss) / len(signs), (features.T @ pull + penalty * w) / len(signs)
 
     result = minimize(objective, np.zeros(size), jac=True, method="L-BFGS-B")

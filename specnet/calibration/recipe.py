@@ -16,6 +16,7 @@ from specnet.calibration.cached import CachedLogits
 from specnet.calibration.combiner import fit_combination
 from specnet.calibration.folds import cross_fitting
 from specnet.calibration.gate import fit_gate
+from specnet.calibration.joint_gate import fit_joint_gate
 from specnet.errors import ConfigurationError
 from specnet.exits import SCORES, ExitPolicy, Parameters, route
 
@@ -49,8 +50,13 @@ class Recipe:
         """Temperatures, then the combiner's weights, then the gate: a policy that never leaves early."""
         combined = fit_combination(cached, self.combiner, additive=self.additive)
         parameters: Parameters = ()
-        if self.score == "gate":
-            parameters = fit_gate(route(combined, cached.logits).all_probabilities, cached.labels)
+        if SCORES[self.score].parameter_names:
+            answers = route(combined, cached.logits).all_probabilities
+            parameters = (
+                fit_joint_gate(answers, cached.labels, cached.macs, cached.static_macs)
+                if self.score == "joint_gate"
+                else fit_gate(answers, cached.labels)
+            )
         return msgspec.structs.replace(combined, score=self.score, score_parameters=parameters)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specnet.console import note, progress, say, table
+from specnet.exits import COMBINERS, SCORES
 
 if TYPE_CHECKING:
     from specnet.calibration import CachedLogits, Calibration
@@ -67,9 +68,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--score",
-        choices=("max_probability", "margin", "negentropy", "patience", "gate", "auto"),
+        choices=(*SCORES, "auto"),
         default="max_probability",
         help="how sure an exit is; auto takes what makes the default operating point cheapest (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--combiner",
+        choices=(*COMBINERS, "auto"),
+        default="auto",
+        help="what exits answer together; auto takes the likeliest (default: %(default)s)",
     )
 
 
@@ -100,6 +107,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         false_alarm=args.false_alarm,
         reject_score=args.reject_score,
         score=args.score,
+        combiner=args.combiner,
         additive=getattr(trained.network.config, "additive", False),
     )
     path = calibration.write(trained.calibration_path)

@@ -190,7 +190,8 @@ def _train(args: argparse.Namespace, *, calibrates: bool) -> dict[str, Any]:
         return {}
     held = trained.cache(args.data, Holdout.CALIBRATION)
     cached = held.logits
-    calibration = calibrate(cached, additive=trained.additive, score=find_recipe(args.method).score)
+    method = find_recipe(args.method)
+    calibration = calibrate(cached, additive=trained.additive, score=method.score, combiner=method.combiner)
     calibration.write(trained.calibration_path)
     for stored in read_bottlenecks(trained):
         judged = judge_and_write(trained, stored, held, calibration.policy).codec.info

@@ -25,11 +25,15 @@ class Combiner(Protocol):
     def parameter_names(self) -> tuple[str, ...]:
         """Names of the fitted numbers of one exit, each 0 to `MAX_WEIGHT`; empty when there is nothing to fit."""
 
+    @property
+    def packable(self) -> bool:
+        """Whether its state may be sent as nats behind the likeliest class, on a few steps up to nine."""
+
     def state_size(self, n_classes: int) -> int:
         """Length S of the running state of one spectrum."""
 
     def __call__(
-        self, exit_index: int, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
+        self, exit_index: int, logits: Float32, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
     ) -> tuple[Float32, Float32]:
         """Combine.
 
@@ -37,8 +41,8 @@ class Combiner(Protocol):
         ----------
         exit_index
             0 for the first exit.
-        log_p
-            ``(n, C)`` tempered log-probabilities of this exit.
+        logits, log_p
+            ``(n, C)`` tempered logits of this exit, and the log-probabilities that follow from them.
         state
             ``(n, S)`` state after the exits before this one; zeros at exit 0.
         parameters
@@ -55,13 +59,14 @@ class Last:
     """The exit's own prediction; earlier exits are forgotten."""
 
     parameter_names: tuple[str, ...] = ()
+    packable = True
 
     def state_size(self, n_classes: int) -> int:
         """No state."""
         return 0
 
     def __call__(
-        self, exit_index: int, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
+        self, exit_index: int, logits: Float32, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
     ) -> tuple[Float32, Float32]:
         """Answer with this exit alone."""
         return log_p, state
@@ -75,13 +80,14 @@ class MeanLogProbability:
     """
 
     parameter_names: tuple[str, ...] = ()
+    packable = True
 
     def state_size(self, n_classes: int) -> int:
         """One running sum a class."""
         return n_classes
 
     def __call__(
-        self, exit_index: int, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
+        self, exit_index: int, logits: Float32, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
     ) -> tuple[Float32, Float32]:
         """Answer with the mean over exits ``0 .. exit_index``."""
         total = state + log_p
@@ -103,13 +109,14 @@ class GeometricEnsemble:
     """
 
     parameter_names: tuple[str, ...] = ("a", "b")
+    packable = True
 
     def state_size(self, n_classes: int) -> int:
         """One running weighted sum a class."""
         return n_classes
 
     def __call__(
-        self, exit_index: int, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
+        self, exit_index: int, logits: Float32, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
     ) -> tuple[Float32, Float32]:
         """Answer with the weighted ensemble of exits ``0 .. exit_index``."""
         past, own = parameters
@@ -122,8 +129,39 @@ class GeometricEnsemble:
         return total, total
 
 
+class ProductAnytime:
+    r"""Product of what exits leave possible: a class that one exit rules out does not come back.
+
+    .. math:: p_k[c] \propto \prod_{j \le k} \max(0, z_j[c] / T_j)
+
+    Where that leaves no class, the exit's own softmax answers. Jazbec et al. 2023 (Towards anytime classification in
+    early-exit architectures by enforcing conditional monotonicity), eq. 3, with all weights one: what an exit says of
+    the true class rarely falls from exit to exit. State: the running sum of logarithms, very small for what is ruled
+    out, so it is sent as it is: four bytes a class.
+    """
+
+    parameter_names: tuple[str, ...] = ()
+    packable = False
+
+    def state_size(self, n_classes: int) -> int:
+        """One running sum a class."""
+        return n_classes
+
+    def __call__(
+        self, exit_index: int, logits: Float32, log_p: Float32, state: Float32, parameters: tuple[float, ...] = ()
+    ) -> tuple[Float32, Float32]:
+        """Answer with the product over exits ``0 .. exit_index``."""
+        possible = logits > 0
+        total = np.where(possible, np.log(np.where(possible, logits, np.float32(1))), -_BOUND)
+        if exit_index:
+            total = np.clip(total + state, -_BOUND, _BOUND)
+        nothing = total.max(axis=1, keepdims=True) <= -_BOUND / 2
+        return np.where(nothing, log_p, total), total
+
+
 COMBINERS: dict[str, Combiner] = {
     "last": Last(),
     "mean_log_probability": MeanLogProbability(),
     "geometric": GeometricEnsemble(),
+    "product": ProductAnytime(),
 }

@@ -137,9 +137,9 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return sum(self._state_sizes(n_classes))
 
     def state_blocks(self, n_classes: int) -> tuple[tuple[int, bool], ...]:
-        """Lengths of the state's parts, and whether a part is a log-probability or logit a class."""
+        """Lengths of the state's parts, and whether a part can be sent as nats behind the likeliest class."""
         combiner, score, first = self._state_sizes(n_classes)
-        return (combiner, True), (score, False), (first, True)
+        return (combiner, COMBINERS[self.combiner].packable), (score, False), (first, True)
 
     def initial_state(self, n_spectra: int, n_classes: int) -> Float32:
         """State ``(n, S)`` before exit 0."""
@@ -158,7 +158,7 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         tempered = self.own_logits(exit_index, logits, first)
         log_p = log_softmax(tempered)
         combined, running = COMBINERS[self.combiner](
-            exit_index, log_p, state[:, :of_combiner], row_of(self.combiner_parameters, exit_index)
+            exit_index, tempered, log_p, state[:, :of_combiner], row_of(self.combiner_parameters, exit_index)
         )
         probabilities = softmax(combined)
         score, remembered = SCORES[self.score](

@@ -138,4 +138,5 @@ SCORES: dict[str, Score] = {
     "negentropy": OwnProbabilities(negentropy),
     "patience": Patience(),
     "gate": LearnedGate(),
+    "joint_gate": LearnedGate(),  # the same function with coefficients that are fitted to another aim
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from specnet.errors import ConfigurationError
-from specnet.training.config import TrainConfig
+from specnet.training.config import AUTO, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Recipe:
         Whether it is judged at its last exit, at its full cost, instead of at an operating point.
     linear_exit
         Whether it is judged with its linear exit 0; published early-exit networks have none.
-    score
-        Confidence that calibration compares with thresholds, a name in `specnet.exits.SCORES`.
+    score, combiner
+        Confidence that calibration compares with thresholds, a name in `specnet.exits.SCORES`, and what exits answer
+        together, one in `specnet.exits.COMBINERS`; ``auto`` is the one that suits the calibration spectra best.
     """
 
     text: str
@@ -36,6 +37,7 @@ class Recipe:
     static: bool = False
     linear_exit: bool = True
     score: str = "max_probability"
+    combiner: str = AUTO
 
     def config(self, base: TrainConfig) -> TrainConfig:
         """Recipe on top of another configuration."""
@@ -110,6 +112,19 @@ RECIPES: dict[str, Recipe] = {
         {**_PLAIN, "head": "pooled"},
         linear_exit=False,
         score="negentropy",
+    ),
+    "jei": Recipe(
+        "joint training, and gates that weigh what an exit loses against what going on costs (JEI-DNN)",
+        dict(_PLAIN),
+        score="joint_gate",
+    ),
+    "patience": Recipe(
+        "joint training, and exits that agree as what lets a spectrum leave (PABEE)", dict(_PLAIN), score="patience"
+    ),
+    "product": Recipe(
+        "joint training, and answers that only ever rule classes out (product anytime)",
+        dict(_PLAIN),
+        combiner="product",
     ),
     "ghost": Recipe("the default with C-Ghost blocks", {"block": "ghost"}),
     "dense": Recipe(

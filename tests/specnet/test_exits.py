@@ -19,6 +19,7 @@ from specnet.wire.messages import MAX_STATE_VALUE
 
 PARAMETERS = {
     "geometric": ((0.0, 1.0), (0.4, 0.9), (0.8, 0.3), (1.1, 0.2)),
+    "joint_gate": ((1.0, 3.0, 0.5, -0.5, -2.0),) * 4,
     "gate": ((4.0, 1.0, 2.0, 0.5, -3.0), (3.0, 1.0, 1.0, 1.5, -3.5), (2.0, 0.5, 1.0, 1.0, -3.0), (1.0,) * 5),
 }
 TEMPERATURES = (1.1, 0.6, 1.9, 2.5)
@@ -76,7 +77,7 @@ def _score(name: str, answers: list[list[float]]) -> float:
         return 1 - 1 / same
     agrees = float(len(labels) > 1 and labels[-1] == labels[-2])
     features = [ordered[0], ordered[0] - ordered[1], _entropy_score(p), agrees, 1.0]
-    logit = sum(w * x for w, x in zip(PARAMETERS["gate"][len(answers) - 1], features, strict=True))
+    logit = sum(w * x for w, x in zip(PARAMETERS[name][len(answers) - 1], features, strict=True))
     return 1 / (1 + math.exp(-logit))
 
 
@@ -84,6 +85,7 @@ def _slow_route(policy: ExitPolicy, logits: np.ndarray, row: int) -> tuple[int, 
     """One spectrum, exit after exit, in double precision."""
     logs: list[list[float]] = []
     answers: list[list[float]] = []
+    products: list[list[float]] = []
     for k in range(policy.n_exits):
         raw = [float(value) for value in logits[k, row]]
         if policy.additive and k:
@@ -97,6 +99,10 @@ def _slow_route(policy: ExitPolicy, logits: np.ndarray, row: int) -> tuple[int, 
             for (a, b), log_p in zip(policy.combiner_parameters, logs, strict=False):
                 running = [a * f + b * value for f, value in zip(running, log_p, strict=True)]
             own = _softmax(running)
+        elif policy.combiner == "product":
+            products.append([max(0.0, value) / policy.temperatures[k] for value in raw])
+            left = [math.prod(column) for column in zip(*products, strict=True)]
+            own = [value / sum(left) for value in left] if any(left) else own
         answers.append(own)
         if k == policy.n_exits - 1 or _score(policy.score, answers) >= policy.thresholds[k]:
             return k, own
@@ -169,6 +175,16 @@ def test_a_policy_of_an_older_bundle_is_still_read() -> None:
     policy = msgspec.json.decode(document, type=ExitPolicy)
     assert (policy.additive, policy.reject, policy.combiner_parameters) == (False, "", ())
     assert route(policy, make_cached(seed=0, n=5, evidence=(1.0, 1.0)).logits).known.all()
+
+
+def test_what_one_exit_rules_out_does_not_come_back() -> None:
+    logits = np.array([[[2.0, 1.0, -1.0]], [[1.0, 4.0, 9.0]], [[-5.0, -1.0, 3.0]]], dtype=np.float32)
+    policy = ExitPolicy(temperatures=(1.0,) * 3, thresholds=(NEVER,) * 3, combiner="product", score="max_probability")
+    answers = route(policy, logits).all_probabilities[:, 0]
+    np.testing.assert_allclose(answers[0], [2 / 3, 1 / 3, 0], atol=1e-6)
+    np.testing.assert_allclose(answers[1], [2 / 6, 4 / 6, 0], atol=1e-6)
+    # nothing is left: the exit answers for itself
+    np.testing.assert_allclose(answers[2], np.exp(log_softmax(logits[2, 0])), atol=1e-6)
 
 
 def test_the_geometric_ensemble_can_be_any_of_the_simple_combiners() -> None:
@@ -247,7 +263,7 @@ def test_the_largest_state_that_a_message_may_bring_gives_finite_answers(combine
 def test_never_closes_an_exit_even_for_certain_predictions() -> None:
     certain = np.array([[[100.0, 0.0]], [[0.0, 100.0]]], dtype=np.float32)
     for score in SCORES:
-        parameters = ((1e3,) * 5,) * 2 if score == "gate" else ()
+        parameters = ((1e3,) * 5,) * 2 if SCORES[score].parameter_names else ()
         policy = ExitPolicy(
             temperatures=(1.0, 1.0),
             thresholds=(NEVER, 0.0),
@@ -284,7 +300,7 @@ def test_probabilities_sum_to_one_and_scores_stay_in_range(logits: np.ndarray, s
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"combiner": "median"}, "unknown combiner 'median'; known: last, mean_log_probability, geometric"),
+        ({"combiner": "median"}, "unknown combiner 'median'; known: last, mean_log_probability, geometric, product"),
         ({"reject": "taste"}, "unknown reject score 'taste'; known: improbability, energy"),
         ({"reject": "energy", "reject_threshold": float("nan")}, "a reject threshold is finite"),
         ({"combiner": "geometric"}, r"parameters of geometric: got 0 rows of \[\], expected 2 rows .* of a, b"),

@@ -40,7 +40,7 @@ def network_result(task: Task) -> dict[str, Any]:
     if not recipe.linear_exit and run.network.exit0 is not None:
         held, judged, depth = held.without_first_exit(), judged.without_first_exit(), None
         times = [us - times[0] for us in times[1:]]
-    calibration = calibrate(held, additive=run.additive, score=recipe.score)
+    calibration = calibrate(held, additive=run.additive, score=recipe.score, combiner=recipe.combiner)
     if held.n_exits == run.network.n_exits:
         calibration.write(run.calibration_path)
     report = evaluate(

@@ -29,7 +29,9 @@ def test_every_recipe_is_trained_calibrated_and_evaluated(name: str, small_file:
     assert all(np.isfinite(list(values.values())).all() for values in run.provenance["history"])
     assert run.additive == (bool(config.additive) and run.network.exit0 is not None)
     calibration_split, test = (run.cache(small_file, part) for part in (Holdout.CALIBRATION, Holdout.TEST))
-    calibration = calibrate(calibration_split.logits, additive=run.additive)
+    calibration = calibrate(
+        calibration_split.logits, additive=run.additive, score=recipe.score, combiner=recipe.combiner
+    )
     report = evaluate(test.logits, calibration, calibration_split.logits, classes=run.classes, split_by=run.split_by)
     assert 0.0 <= report["operating_point"]["accuracy"] <= 1.0
     if run.network.exit0 is not None:  # it is as good as alone, whatever is trained behind it
