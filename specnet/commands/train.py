@@ -97,7 +97,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--backbone-rate", type=float, metavar="R", help="learning rate of --backbone over the heads' (default: 0.3)"
     )
-    group.add_argument("--phases", metavar="NAME", help="joint, mixed, heads or last_exit (default: joint)")
+    group.add_argument("--phases", metavar="NAME", help="joint, mixed, heads, stagewise or last_exit (default: joint)")
     group.add_argument(
         "--label-smoothing", type=float, metavar="S", help="probability spread over all classes (default: 0)"
     )

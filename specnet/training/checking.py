@@ -12,6 +12,7 @@ from specnet.training.augmentation import create_augmentation
 from specnet.training.building import load_backbone
 from specnet.training.compatibility import check_losses
 from specnet.training.config import AUTO, SHAPE_OPTIONS, TrainConfig
+from specnet.training.loop import n_stages
 from specnet.training.losses import LOSSES
 from specnet.training.phases import create_phases, stretches
 
@@ -49,7 +50,11 @@ def check_recipe(config: TrainConfig, *, n_points: int, n_classes: int) -> None:
     if unknown := [name for name in config.losses if name not in LOSSES]:
         raise ConfigurationError(f"unknown losses {', '.join(unknown)}; known: {', '.join(LOSSES)}")
     check_losses(config)
-    phases = create_phases(config.phases)
+    phases = create_phases(config.phases, n_stages(network))
+    if not ours and any(phase.stage for phase in phases):
+        raise ConfigurationError(
+            f"preset {config.preset!r} has no stages to be trained one by one; those that do: {', '.join(PRESETS)}"
+        )
     if config.epochs:
         stretches(phases, config.epochs)
     if config.bottleneck:

@@ -12,6 +12,7 @@ LABEL_LOSSES = (
     "negative_correlation",
     "confidence_gated",
     "confidence_gated_hard",
+    "cascade",
 )
 """Each says by itself how exits learn the labels, and weighs exits and spectra against each other."""
 

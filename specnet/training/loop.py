@@ -72,7 +72,7 @@ def train_network(
     """
     if unknown := [name for name in config.all_losses if name not in LOSSES]:
         raise ConfigurationError(f"unknown losses {', '.join(unknown)}; known: {', '.join(LOSSES)}")
-    plan = stretches(create_phases(config.phases), config.epochs)
+    plan = stretches(create_phases(config.phases, n_stages(network)), config.epochs)
     processes = current_processes()
     module = cast("nn.Module", network.to(processes.device))
     optimiser = _optimiser(module, config)
@@ -97,6 +97,11 @@ def train_network(
         parameter.requires_grad_(True)
     network.to(CPU).eval()
     return progress
+
+
+def n_stages(network: ExitNetwork) -> int:
+    """Count the exits that are trained here: all but a linear exit 0."""
+    return network.n_exits - (network.exit0 is not None)
 
 
 def _optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -147,7 +152,7 @@ def _train_epoch(
             known = offset[0].to(processes.device)
             outputs = outputs.added(known)
             target = None if target is None else target + known
-        context = Context(network, config, progress, phase.last_exit_only, target)
+        context = Context(network, config, progress, phase.last_exit_only, target, phase.stage)
         terms = {name: LOSSES[name](outputs, labels, context) for name in config.all_losses}
         total = sum(terms.values(), start=own.new_zeros(()))
         if not torch.isfinite(total):

@@ -39,6 +39,8 @@ class Context:
         Whether the shallow exits have no loss in this phase.
     teacher
         Logits ``(B, C)`` of the dense network's deepest exit, where there is such a teacher.
+    stage
+        1..K in a phase that trains this stage alone; its exit is then the deepest. 0 in others.
     """
 
     network: ExitNetwork
@@ -46,11 +48,17 @@ class Context:
     progress: float
     last_exit_only: bool = False
     teacher: Float[Tensor, "batch classes"] | None = None
+    stage: int = 0
 
     def split(self, outputs: ExitOutputs) -> tuple[list[Tensor], Tensor]:
         """Logits of the shallow exits that have a loss, and of the deepest."""
-        *shallow, deepest = outputs.logits[1:] if self.network.exit0 is not None else outputs.logits
-        return ([] if self.last_exit_only else shallow), deepest
+        *shallow, deepest = self.up_to(outputs)
+        return ([] if self.last_exit_only or self.stage else shallow), deepest
+
+    def up_to(self, outputs: ExitOutputs) -> list[Tensor]:
+        """Logits of the network's exits as far as the phase goes, whether they have a loss or not."""
+        exits = outputs.logits[1:] if self.network.exit0 is not None else outputs.logits
+        return exits[: self.stage] if self.stage else exits
 
 
 class Loss(Protocol):

@@ -127,8 +127,28 @@ def confidence_gated_hard(outputs: ExitOutputs, labels: Int[Tensor, " batch"], c
         first, last = 1.0 - 0.9 * depth, 0.2 + 0.8 * depth
         emphasis = 1.0 if len(exits) == 1 else first + context.progress * (last - first)
         total = total + emphasis * _weighted(_cross_entropy(logits, labels, context), waiting + LEAST_GATE)
-        confidence, found = functional.softmax(logits.detach(), dim=1).max(dim=1)
-        waiting = waiting * (~((confidence >= GATED_CONFIDENCE) & (found == labels))).to(waiting.dtype)
+        waiting = waiting * _unanswered(logits, labels)
+    return total
+
+
+@register_loss("cascade")
+def cascade(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: Context) -> Float[Tensor, ""]:
+    r"""Learn from the spectra that no exit before has answered: right, and sure of it (QuickNets, arXiv 2212.12866).
+
+    .. math:: \frac{\sum_i w_i CE_{ik}}{\sum_i w_i}, \quad
+        w_i = \prod_{j<k} (1 - 1[\max p_{ij} \ge .9,\ \arg\max p_{ij} = y_i])
+
+    For the phases ``stagewise``, where the exits before k are finished; in others the terms of all exits are added up.
+    A batch that is answered altogether teaches nothing. The commitment layer, which tells confident errors, is the
+    score ``gate``, fitted to calibration spectra.
+    """
+    total = outputs.logits[-1].new_zeros(())
+    waiting = outputs.logits[-1].new_ones(len(labels))
+    exits = _exits(outputs, context) if context.last_exit_only else context.up_to(outputs)
+    for number, logits in enumerate(exits, start=1):
+        if number == len(exits) or not context.stage:
+            total = total + _weighted(_cross_entropy(logits, labels, context), waiting)
+        waiting = waiting * _unanswered(logits, labels)
     return total
 
 
@@ -149,6 +169,12 @@ def _nll(logits: Tensor, labels: Tensor) -> Tensor:
 def _right(logits: Tensor, labels: Tensor) -> Tensor:
     """Probability ``(B,)`` of the true class, without gradient."""
     return torch.exp(-_nll(logits.detach(), labels))
+
+
+def _unanswered(logits: Tensor, labels: Tensor) -> Tensor:
+    """Tell by 1 where an exit is wrong or not sure, else 0 ``(B,)``."""
+    confidence, found = functional.softmax(logits.detach(), dim=1).max(dim=1)
+    return (~((confidence >= GATED_CONFIDENCE) & (found == labels))).to(logits.dtype)
 
 
 def _weighted(values: Tensor, weights: Tensor) -> Tensor:

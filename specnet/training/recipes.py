@@ -102,6 +102,11 @@ RECIPES: dict[str, Recipe] = {
     ),
     "cgt": Recipe("confidence-gated training, soft", {**_PLAIN, "losses": ("confidence_gated",)}),
     "cgt_hard": Recipe("confidence-gated training, hard", {**_PLAIN, "losses": ("confidence_gated_hard",)}),
+    "quicknets": Recipe(
+        "stage after stage, each on the spectra that those before it have not answered (QuickNets)",
+        {**_PLAIN, "losses": ("cascade",), "phases": "stagewise"},
+        score="gate",
+    ),
     "sdn": Recipe(
         "shallow-deep network: pooled heads whose losses are ramped up, without exit 0",
         {**_PLAIN, "head": "pooled", "losses": ("ramped_cross_entropy",)},

@@ -221,6 +221,30 @@ def test_the_emphasis_moves_to_the_deep_exits(network: SpecNet, progress: float,
     torch.testing.assert_close(value("confidence_gated_hard", logits, network, progress), expected)
 
 
+# ------------------------------------------------------------------ QuickNets
+
+
+def test_a_stage_learns_from_what_those_before_it_have_not_answered(network: SpecNet) -> None:
+    first = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [0.5, 0.0, 0.0]], requires_grad=True)
+    second, third = (torch.zeros(3, 3, requires_grad=True) for _ in range(2))
+    context = Context(network, TrainConfig(), 0.5, stage=2)
+    total = LOSSES["cascade"](ExitOutputs([first, first, second, third], [], []), torch.tensor([0, 0, 0]), context)
+    # the first spectrum was answered, rightly and surely; the second wrongly, the third without being sure
+    assert float(total.detach()) == pytest.approx(math.log(3))
+    of_first, moved, later = gradients(total, [first, second, third])
+    assert not of_first.any()
+    assert not later.any()
+    assert moved.abs().sum(dim=1).tolist() == pytest.approx([0.0, 2 / 3, 2 / 3])
+
+
+def test_a_batch_that_is_answered_altogether_teaches_nothing(network: SpecNet) -> None:
+    sure, later = torch.tensor([[9.0, 0.0, 0.0]]), torch.zeros(1, 3, requires_grad=True)
+    context = Context(network, TrainConfig(), 0.5, stage=2)
+    total = LOSSES["cascade"](ExitOutputs([sure, sure, later], [], []), torch.tensor([0]), context)
+    assert float(total.detach()) == 0.0
+    assert not gradients(total, [later])[0].any()
+
+
 # ------------------------------------------------------------------ what goes together
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch.utils.data import TensorDataset
 from specnet.errors import ConfigurationError
 from specnet.nn import SpecNet, create_model
 from specnet.training import PHASES, TrainConfig, train_network
+from specnet.training.checking import check_recipe
 from specnet.training.phases import Phase, create_phases, freeze, stretches
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -65,7 +67,7 @@ def test_fewer_epochs_than_phases_and_unknown_phases_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="2 phases need at least as many epochs, got 1"):
         stretches(PHASES["mixed"], 1)
     with pytest.raises(ConfigurationError, match=r"unknown phases 'moon'; known: joint, mixed, heads, last_exit"):
-        create_phases("moon")
+        create_phases("moon", 3)
     with pytest.raises(ConfigurationError, match="unknown phases 'moon'"):
         train_network(_network(), toy(), TrainConfig(preset="nano", epochs=2, phases="moon"))
 
@@ -118,6 +120,28 @@ def test_the_first_half_of_mixed_training_trains_the_last_exit_only() -> None:
     assert shallow <= _changed(first, states[3])
     # four steps an epoch: dense in the first phase, and in the first 40 % of the second
     assert seen == [True] * (8 + 4) + [False] * 4
+
+
+def test_stage_after_stage_moves_one_stage_and_its_head_at_a_time() -> None:
+    network, states = _network(adaptivity="none"), list[dict[str, Tensor]]()
+    states.append(_state(network))
+    config = TrainConfig(
+        preset="nano", epochs=3, batch_size=12, phases="stagewise", losses=("cascade",), augmentation="none"
+    )
+    train_network(network, toy(), config, report=lambda epoch, values: states.append(_state(network)))
+    for stage, (before, after) in enumerate(pairwise(states)):
+        moved = _changed(before, after)
+        own = {name for name in after if name.startswith((f"stages.{stage}.", f"heads.{stage}."))}
+        first = {name for name in after if name.startswith("stem")} if stage == 0 else set()
+        # everything of it, statistics of batch norms included, and nothing else
+        assert moved == {name for name in own | first if after[name].numel()}
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert network.training is False
+
+
+def test_networks_without_stages_are_not_trained_stage_by_stage() -> None:
+    with pytest.raises(ConfigurationError, match="preset 'msdnet1d' has no stages to be trained one by one"):
+        check_recipe(TrainConfig(preset="msdnet1d", phases="stagewise"), n_points=200, n_classes=3)
 
 
 def test_the_last_exit_alone_leaves_all_other_heads_as_they_were() -> None:

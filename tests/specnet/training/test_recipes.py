@@ -13,7 +13,10 @@ from specnet.datasets import Holdout
 from specnet.errors import ConfigurationError
 from specnet.evaluation import evaluate
 from specnet.training import RECIPES, TrainConfig, find_recipe, load_run, train
+from specnet.training.phases import create_phases
 
+STAGES = 3
+"""Of the preset `nano`."""
 pytestmark = pytest.mark.usefixtures("one_thread")
 BASE = TrainConfig(preset="nano", epochs=2, batch_size=24, preprocessing="snv", augmentation="light")
 
@@ -22,6 +25,7 @@ BASE = TrainConfig(preset="nano", epochs=2, batch_size=24, preprocessing="snv", 
 def test_every_recipe_is_trained_calibrated_and_evaluated(name: str, small_file: Path, tmp_path: Path) -> None:
     recipe = find_recipe(name)
     config = recipe.config(BASE)
+    config = replace(config, epochs=max(BASE.epochs, len(create_phases(config.phases, STAGES))))
     train(small_file, tmp_path / "run", config)
     run = load_run(tmp_path / "run")
     assert run.config == replace(config, additive=bool(config.additive))
