@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import specnet.training
 from specnet.calibration import calibrate
 from specnet.datasets import Holdout
 from specnet.errors import ConfigurationError
 from specnet.evaluation import evaluate
-from specnet.training import RECIPES, TrainConfig, find_recipe, load_run, train
+from specnet.training import RECIPES, TrainConfig, find_recipe, list_methods, load_run, train
 from specnet.training.phases import create_phases
 
 STAGES = 3
@@ -46,3 +47,9 @@ def test_every_recipe_is_trained_calibrated_and_evaluated(name: str, small_file:
 def test_unknown_recipes_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="unknown method 'magic'; known: specnet, static"):
         find_recipe("magic")
+
+
+def test_every_method_has_its_paragraph() -> None:
+    page = (Path(specnet.training.__file__).parent / "methods.md").read_text()
+    assert [name for name in list_methods() if f"**`{name}`**" not in page] == []
+    assert list_methods() == specnet.list_methods()
