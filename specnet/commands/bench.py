@@ -12,6 +12,7 @@ BENCHES = (
     "segments",
     "blocks",
     "accuracy",
+    "methods",
     "rejection",
     "risk",
     "codec",

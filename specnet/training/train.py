@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -64,6 +65,7 @@ def train(
     DatasetError, ModelError, ConfigurationError
         When data, recipe or checkpoint do not fit.
     """
+    begun = time.monotonic()
     out = Path(out)
     checkpoint = out / CHECKPOINT_FILE
     if checkpoint.exists() and not resume:
@@ -125,7 +127,11 @@ def train(
         split_by=split.split_by,
         split_origin=split.origin,
         intensity_unit=unit,
-        provenance=_provenance(Path(data), digest, progress.history, len(rows), prepared, choice),
+        provenance={
+            **_provenance(Path(data), digest, progress.history, len(rows), prepared, choice),
+            # everything from the file to the last step; of the last stretch where it was interrupted
+            "seconds": round(time.monotonic() - begun, 1),
+        },
     )
     if current_processes().is_main:
         run.save()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from specnet.evaluation.comparison.cell import Cell, Task
 from specnet.evaluation.comparison.compare import Comparison, compare
-from specnet.evaluation.comparison.methods import default_methods, list_methods
+from specnet.evaluation.comparison.methods import default_methods, early_exit_methods, list_methods
 from specnet.evaluation.comparison.plan import Plan, default_folds
 from specnet.evaluation.comparison.rows import Row, summarise
 from specnet.evaluation.comparison.spread import Spread
@@ -25,6 +25,7 @@ __all__ = [
     "compare",
     "default_folds",
     "default_methods",
+    "early_exit_methods",
     "list_methods",
     "summarise",
     "worth_of_depth",

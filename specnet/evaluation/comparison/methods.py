@@ -25,6 +25,11 @@ def default_methods() -> list[str]:
     return [*list_baselines(), *DEFAULT_NETWORKS]
 
 
+def early_exit_methods() -> list[str]:
+    """Names of the recipes whose networks have early exits."""
+    return [name for name, recipe in RECIPES.items() if not recipe.static]
+
+
 def check_methods(names: tuple[str, ...]) -> None:
     """Raise `ConfigurationError` for an unknown name, a repeated one, or none at all."""
     known = list_methods()
@@ -35,6 +40,7 @@ def check_methods(names: tuple[str, ...]) -> None:
         raise ConfigurationError(f"a method is named twice: {', '.join(names)}")
 
 
-def network_config(name: str, base: TrainConfig) -> TrainConfig:
-    """Apply the recipe of a name to a configuration."""
-    return find_recipe(name).config(base)
+def training_of(name: str, base: TrainConfig) -> str:
+    """Name the first method that is trained alike: some differ in what is fitted afterwards, and share a network."""
+    config = find_recipe(name).config(base)
+    return next(other for other, recipe in RECIPES.items() if recipe.config(base) == config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from specnet.calibration import calibrate
 from specnet.datasets import Holdout
 from specnet.evaluation.comparison.cell import Task
-from specnet.evaluation.comparison.methods import network_config
+from specnet.evaluation.comparison.methods import training_of
 from specnet.evaluation.depth import DepthMaps
 from specnet.evaluation.report import evaluate
 from specnet.export import last_exit_us
@@ -31,8 +32,9 @@ def network_result(task: Task) -> dict[str, Any]:
         When data and recipe do not fit.
     """
     recipe = find_recipe(task.method)
-    config = network_config(task.method, task.config)
-    run = trained_once(task.data, task.out / "runs", task.name, config, data_sha256=task.data_sha256)
+    trained_as = replace(task, method=training_of(task.method, task.config)).name
+    config = recipe.config(task.config)
+    run = trained_once(task.data, task.out / "runs", trained_as, config, data_sha256=task.data_sha256)
     held = run.cache(task.data, Holdout.CALIBRATION).logits
     test = run.cache(task.data, Holdout.TEST)
     judged, times = test.logits, run.measure_us(spectra=test.spectra[:TIMED_SPECTRA])
@@ -64,6 +66,7 @@ def network_result(task: Task) -> dict[str, Any]:
         "curve": curve,
         "detail": {
             "run": str(run.path.relative_to(task.out)),
+            "training_seconds": run.provenance.get("seconds"),
             "parameters": sum(parameter.numel() for parameter in run.network.parameters()),
             "cumulative_us": times,
             "split": run.split_origin,

@@ -14,15 +14,16 @@ from specnet.datasets import SpectraFile
 from specnet.errors import SpecnetError
 from specnet.evaluation.comparison.baseline_cell import baseline_result
 from specnet.evaluation.comparison.cell import Cell, Task
-from specnet.evaluation.comparison.methods import network_config
 from specnet.evaluation.comparison.network_cell import network_result
+from specnet.training import find_recipe
 
 
 def identity(task: Task) -> dict[str, Any]:
     """Recipe and data of a task, which a cell must agree with to be used again."""
     if task.method not in BASELINES:
-        recipe = network_config(task.method, task.config).to_dict()
-        return {"recipe": recipe, "data_sha256": task.data_sha256}
+        recipe = find_recipe(task.method)
+        judged = {name: getattr(recipe, name) for name in ("static", "linear_exit", "score", "combiner")}
+        return {"recipe": {**recipe.config(task.config).to_dict(), **judged}, "data_sha256": task.data_sha256}
     with SpectraFile(task.data) as file:
         pipelines = {name: pipeline.to_list() for name, pipeline in candidate_pipelines(file.axis).items()}
     return {"pipelines": pipelines, "refit": task.refit, "data_sha256": task.data_sha256}

@@ -1,0 +1,153 @@
+"""Early-exit methods side by side: every exit, and what a budget buys."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from specnet.evaluation.comparison.cell import Cell
+from specnet.evaluation.comparison.spread import Place, Spread
+from specnet.files import write_bytes
+
+BUDGETS = (0.10, 0.25, 0.50, 1.00)
+"""Shares of the full network's MACs."""
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method over its cells.
+
+    Parameters
+    ----------
+    method
+        Its name.
+    exits
+        Accuracy of each exit's answer, combined with those before it.
+    budgets
+        Accuracy within each of `BUDGETS`; None where the first exit costs more.
+    us
+        Mean microseconds of a spectrum within each of them, one thread, batch 1.
+    operating_point
+        Accuracy of the operating point that calibration chose.
+    training_seconds
+        From the file to the last step; that of the training it shares, for methods that differ in what is fitted later.
+    """
+
+    method: str
+    exits: tuple[Spread, ...]
+    budgets: tuple[Spread | None, ...]
+    us: tuple[Spread | None, ...]
+    operating_point: Spread
+    training_seconds: Spread | None
+
+
+def method_rows(cells: Sequence[Cell]) -> list[MethodRow]:
+    """Make a row for each network whose cells succeeded everywhere, in their order."""
+    found = []
+    for method in dict.fromkeys(cell.method for cell in cells):
+        own = [cell for cell in cells if cell.method == method]
+        if all(not cell.error and cell.kind == "network" for cell in own):
+            found.append(_row(method, own))
+    return found
+
+
+def _row(method: str, cells: Sequence[Cell]) -> MethodRow:
+    reports = {(cell.seed, cell.fold): cell.detail["report"] for cell in cells}
+    times = {(cell.seed, cell.fold): cell.detail["cumulative_us"] for cell in cells}
+    bought: dict[float, dict[Place, tuple[float, float]]] = {budget: {} for budget in BUDGETS}
+    for place, report in reports.items():
+        for budget, within in bought.items():
+            affordable = [e for e in report["within_budget"] if e["budget"] <= budget * report["static_macs"]]
+            if affordable:
+                best = max(affordable, key=lambda entry: float(entry["budget"]))
+                within[place] = best["accuracy"], float(np.dot(best["exit_shares"], times[place]))
+
+    def over(part: int) -> tuple[Spread | None, ...]:
+        return tuple(
+            Spread.of({place: values[part] for place, values in within.items()}) if len(within) == len(cells) else None
+            for within in bought.values()
+        )
+
+    def each(value: Callable[[dict[str, Any]], float]) -> Spread:
+        return Spread.of({place: value(report) for place, report in reports.items()})
+
+    n_exits = min(len(report["exits"]) for report in reports.values())
+    seconds = {(cell.seed, cell.fold): cell.detail.get("training_seconds") for cell in cells}
+    known = {place: float(value) for place, value in seconds.items() if value is not None}
+    return MethodRow(
+        method=method,
+        exits=tuple(each(partial(_combined, exit_index=k)) for k in range(n_exits)),
+        budgets=over(0),
+        us=over(1),
+        operating_point=each(lambda report: float(report["operating_point"]["accuracy"])),
+        training_seconds=Spread.of(known) if len(known) == len(cells) else None,
+    )
+
+
+def _combined(report: dict[str, Any], exit_index: int) -> float:
+    return float(report["exits"][exit_index]["combined_accuracy"])
+
+
+def _head(rows: Sequence[MethodRow]) -> list[str]:
+    """Names of the columns of `_line`."""
+    exits = max((len(row.exits) for row in rows), default=0)
+    return [
+        "method",
+        *(f"exit {k}" for k in range(exits)),
+        *(f"{budget:.0%} of MACs" for budget in BUDGETS),
+        *(f"us at {budget:.0%}" for budget in BUDGETS),
+        "operating point",
+        "training s",
+    ]
+
+
+def _line(row: MethodRow, head: Sequence[str]) -> list[str]:
+    """Write means and standard errors of a row for people, accuracies in percent; exits count from the last."""
+    exits = [_percent(spread) for spread in row.exits]
+    missing = sum(name.startswith("exit ") for name in head) - len(exits)
+    return [
+        row.method,
+        *[""] * missing,
+        *exits,
+        *(_percent(spread) for spread in row.budgets),
+        *("" if spread is None else f"{spread.mean:.0f}" for spread in row.us),
+        _percent(row.operating_point),
+        "" if row.training_seconds is None else f"{row.training_seconds.mean:.0f}",
+    ]
+
+
+def write_method_tables(rows: Sequence[MethodRow], folder: Path) -> tuple[Path, Path]:
+    """Write ``methods.csv`` (means, deviations, errors, in full) and ``methods.md``."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", "what", "n", "mean", "sd", "se"])
+    for row in rows:
+        named = {
+            **{f"exit {k}": spread for k, spread in enumerate(row.exits)},
+            **{f"within {budget:g}": spread for budget, spread in zip(BUDGETS, row.budgets, strict=True)},
+            **{f"us within {budget:g}": spread for budget, spread in zip(BUDGETS, row.us, strict=True)},
+            "operating point": row.operating_point,
+            "training seconds": row.training_seconds,
+        }
+        for name, spread in named.items():
+            if spread is not None:
+                writer.writerow([row.method, name, spread.n, spread.mean, spread.sd, spread.se])
+    head = _head(rows)
+    lines = [head, ["---"] * len(head), *(_line(row, head) for row in rows)]
+    markdown = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return write_bytes(folder / "methods.csv", text.getvalue().encode()), write_bytes(
+        folder / "methods.md", markdown.encode()
+    )
+
+
+def _percent(spread: Spread | None) -> str:
+    if spread is None:
+        return ""
+    return f"{100 * spread.mean:.1f}" + ("" if spread.se is None else f" +- {100 * spread.se:.1f}")
