@@ -10,6 +10,7 @@ from specnet.export.baselines import msdnet1d_graphs, resnet1d_graphs
 from specnet.export.fastest import fastest_forms
 from specnet.export.segments import export_segments
 from specnet.nn import SpecNet
+from specnet.nn.ensemble1d import Ensemble1d
 from specnet.nn.msdnet1d import MSDNet1d
 from specnet.nn.protocol import ExitNetwork
 from specnet.nn.resnet1d import ResNet1d
@@ -38,4 +39,6 @@ def exit_graphs(network: ExitNetwork, spectra: Float32 | None = None) -> list[by
         return resnet1d_graphs(network)
     if isinstance(network, MSDNet1d):
         return msdnet1d_graphs(network)
+    if isinstance(network, Ensemble1d):
+        return [graph for index in range(network.n_exits) for graph in resnet1d_graphs(network.member(index))]
     raise ModelError(f"network {type(network).__name__} has no ONNX form")

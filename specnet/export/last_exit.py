@@ -14,7 +14,7 @@ Float32 = NDArray[np.float32]
 
 
 def last_exit_graph(network: ExitNetwork, spectra: Float32 | None = None) -> bytes:
-    """Join the graphs of a network that lead to its last exit, without the linear exit and the shallow heads.
+    """Join the graphs of a network that lead to its last exit, without what it needs not: exit 0, shallow heads.
 
     Input is ``features (n, L, 1)``, the only output ``logits (n, classes)``. The network is set to evaluation mode;
     `spectra` are those of `exit_graphs`.
@@ -25,8 +25,9 @@ def last_exit_graph(network: ExitNetwork, spectra: Float32 | None = None) -> byt
         When the network, or a part of it, has no ONNX form.
     """
     models = [onnx.load_model_from_string(data) for data in exit_graphs(network, spectra)]
-    if network.exit0 is not None:
-        models = models[1:]
+    # behind a graph that hands nothing on (the linear exit, a member of an ensemble) the next begins with the spectrum
+    starts = [k for k in range(1, len(models)) if not any(name.startswith("next") for name in _names(models[k - 1]))]
+    models = models[max(starts, default=0) :]
     joined = compose.add_prefix(models[0], "0-", rename_inputs=False)
     before = "0-"
     for index, model in enumerate(models[1:], start=1):

@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from specnet.errors import ModelError
 from specnet.nn.baseline_config import ARCHITECTURE, BaselineConfig
 from specnet.nn.config import PRESETS, NetworkConfig, preset
+from specnet.nn.ensemble1d import Ensemble1d, Ensemble1dConfig
 from specnet.nn.msdnet1d import MSDNet1d, MSDNet1dConfig
 from specnet.nn.network import SpecNet
 from specnet.nn.protocol import ExitNetwork
@@ -23,10 +24,12 @@ _LOADERS: dict[str, Callable[[dict[str, Any]], ExitNetwork]] = {
     SPECNET: lambda plain: SpecNet(NetworkConfig.from_dict(plain)),
     ResNet1dConfig.kind: lambda plain: ResNet1d(ResNet1dConfig.from_dict(plain)),
     MSDNet1dConfig.kind: lambda plain: MSDNet1d(MSDNet1dConfig.from_dict(plain)),
+    Ensemble1dConfig.kind: lambda plain: Ensemble1d(Ensemble1dConfig.from_dict(plain)),
 }
 _BASELINES: dict[str, type[BaselineConfig]] = {
     ResNet1dConfig.kind: ResNet1dConfig,
     MSDNet1dConfig.kind: MSDNet1dConfig,
+    Ensemble1dConfig.kind: Ensemble1dConfig,
 }
 
 
@@ -45,8 +48,8 @@ def create_model(name: str, *, n_points: int, n_classes: int, **changes: Any) ->
     n_points, n_classes
         Length of a spectrum and number of classes.
     **changes
-        Fields of the configuration to change: of `NetworkConfig` for our presets, of `ResNet1dConfig` or
-        `MSDNet1dConfig` for the baselines.
+        Fields of the configuration to change: of `NetworkConfig` for our presets, of `ResNet1dConfig`,
+        `MSDNet1dConfig` or `Ensemble1dConfig` for the baselines.
 
     Returns
     -------

@@ -156,6 +156,10 @@ RECIPES: dict[str, Recipe] = {
         {**_PLAIN, "preset": "resnet1d", "phases": "last_exit"},
         static=True,
     ),
+    "ensemble": Recipe(
+        "deep ensemble: four small networks that share nothing, asked one after the other",
+        {**_PLAIN, "preset": "ensemble1d"},
+    ),
     "msdnet1d": Recipe("multi-scale dense network with early exits", {**_PLAIN, "preset": "msdnet1d"}),
 }
 

@@ -12,16 +12,18 @@ from torch.nn import functional
 
 from specnet.errors import ModelError
 from specnet.nn import DENSE, SpecNet, create_model, list_models, load_weights, save_weights
+from specnet.nn.ensemble1d import Ensemble1d, Ensemble1dConfig
 from specnet.nn.msdnet1d import MSDNet1d, MSDNet1dConfig
 from specnet.nn.protocol import ExitNetwork
 from specnet.nn.resnet1d import PUBLISHED, ResNet1d, ResNet1dConfig
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-BASELINES = ("resnet1d", "msdnet1d")
-EXITS = {"resnet1d": 1, "msdnet1d": 4}
-CONFIGS: dict[str, type[ResNet1dConfig] | type[MSDNet1dConfig]] = {
+BASELINES = ("resnet1d", "msdnet1d", "ensemble1d")
+EXITS = {"resnet1d": 1, "msdnet1d": 4, "ensemble1d": 4}
+CONFIGS: dict[str, type[ResNet1dConfig] | type[MSDNet1dConfig] | type[Ensemble1dConfig]] = {
     "resnet1d": ResNet1dConfig,
     "msdnet1d": MSDNet1dConfig,
+    "ensemble1d": Ensemble1dConfig,
 }
 
 
@@ -71,6 +73,8 @@ def test_every_length_of_axis_has_its_exits(name: str, length: int) -> None:
         ("msdnet1d", {}),
         ("msdnet1d", {"scales": 1, "exits": 2, "base": 1, "step": 3}),
         ("msdnet1d", {"scales": 4, "exits": 3, "base": 2, "step": 1, "growth": 3}),
+        ("ensemble1d", {}),
+        ("ensemble1d", {"members": 2, "width": 5}),
     ],
 )
 def test_macs_are_what_the_layers_multiply(name: str, changes: dict[str, Any], length: int) -> None:
@@ -96,6 +100,7 @@ def test_sizes_are_those_promised() -> None:
     small, tiny = (create_model(name, **options).static_macs() for name in ("small", "tiny"))
     assert create_model("resnet1d", **options).static_macs() == pytest.approx(small, rel=0.25)
     assert create_model("resnet1d", width=8, stem_channels=8, **options).static_macs() == pytest.approx(tiny, rel=0.25)
+    assert create_model("ensemble1d", **options).static_macs() == pytest.approx(tiny, rel=0.25)
     published = create_model("resnet1d", **options, **PUBLISHED)
     assert published.static_macs() == pytest.approx(392e6, rel=0.01)
     assert published.config.to_dict()["layers"] == 6
@@ -199,4 +204,15 @@ def test_a_few_steps_of_training_reduce_the_loss_of_every_exit(name: str) -> Non
         history.append([float(loss.detach()) for loss in losses])
     assert len(history[0]) == network.n_exits
     assert all(last < 0.5 * first for first, last in zip(history[0], history[-1], strict=True))
-    assert isinstance(network, (ResNet1d, MSDNet1d))
+    assert isinstance(network, (ResNet1d, MSDNet1d, Ensemble1d))
+
+
+def test_members_of_an_ensemble_share_nothing() -> None:
+    network = _random("ensemble1d", 64).train()
+    logits = network(random_spectra(4, 64)).logits
+    logits[1].sum().backward()
+    assert isinstance(network, Ensemble1d)
+    moved = [any(p.grad is not None and p.grad.any() for p in network.member(k).parameters()) for k in range(4)]
+    assert moved == [False, True, False, False]
+    first, second = (network.member(k).classify.weight for k in range(2))
+    assert not torch.equal(first, second)
