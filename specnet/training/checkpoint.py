@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,9 +15,20 @@ from torch import Tensor, nn
 
 from specnet.errors import ModelError
 from specnet.files import write_bytes
-from specnet.training.teacher import Teacher
 
 MAX_CHECKPOINT_BYTES = 4 << 30
+
+
+class Companion(Protocol):
+    """What learns or is kept beside the network, and must be there again when a training goes on."""
+
+    name: str
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All of it; empty when there is nothing to keep."""
+
+    def load_state_dict(self, tensors: dict[str, Tensor], network: nn.Module) -> None:
+        """Inverse of `state_dict`, for a network that has its own weights already."""
 
 
 @dataclass
@@ -33,15 +45,15 @@ def save_checkpoint(
     optimiser: torch.optim.Optimizer,
     progress: Progress,
     identity: dict[str, Any],
-    teacher: Teacher,
+    companions: Sequence[Companion] = (),
 ) -> None:
-    """Write network, optimiser, progress and the teacher where there is one; `identity` says which training this is."""
+    """Write network, optimiser, progress and companions; `identity` says which training this is."""
     tensors = {f"model.{name}": tensor.contiguous() for name, tensor in network.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
         for name, value in state.items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).contiguous()
-    if teacher.network is not None:
-        tensors |= {f"teacher.{name}": tensor.contiguous() for name, tensor in teacher.network.state_dict().items()}
+    for companion in companions:
+        tensors |= {f"{companion.name}.{name}": t.contiguous() for name, t in companion.state_dict().items()}
     metadata = {"epoch": str(progress.epoch), "history": json.dumps(progress.history), "identity": json.dumps(identity)}
     write_bytes(path, save(tensors, metadata=metadata))
 
@@ -58,7 +70,11 @@ def check_checkpoint(path: Path, identity: dict[str, Any]) -> None:
 
 
 def load_checkpoint(
-    path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, identity: dict[str, Any], teacher: Teacher
+    path: Path,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    identity: dict[str, Any],
+    companions: Sequence[Companion] = (),
 ) -> Progress:
     """Continue from a checkpoint.
 
@@ -69,11 +85,10 @@ def load_checkpoint(
     """
     progress, tensors = _read(path, identity, with_tensors=True)
     network.load_state_dict({n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")})
-    taught = {n.removeprefix("teacher."): t for n, t in tensors.items() if n.startswith("teacher.")}
-    if taught:
-        teacher.take(network)
-        assert teacher.network is not None
-        teacher.network.load_state_dict(taught)
+    for companion in companions:
+        prefix = f"{companion.name}."
+        if kept := {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}:
+            companion.load_state_dict(kept, network)
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith("optimiser."):

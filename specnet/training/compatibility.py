@@ -13,6 +13,7 @@ LABEL_LOSSES = (
     "confidence_gated",
     "confidence_gated_hard",
     "cascade",
+    "learned_weights",
 )
 """Each says by itself how exits learn the labels, and weighs exits and spectra against each other."""
 
@@ -23,6 +24,12 @@ APART = {
     "negative_correlation": "it pushes exits apart, and these pull them together",
     "boosted": "its exits are corrections to those before them and mean nothing alone, so they cannot be teachers",
 }
+
+ALONE = {
+    "boosted": "both reuse what earlier exits said, expected one of them",
+    "learned_weights": "its pseudo-steps see the exits as they are",
+}
+"""Losses of exits that stand on their own."""
 
 
 def check_losses(config: TrainConfig) -> None:
@@ -45,7 +52,6 @@ def check_losses(config: TrainConfig) -> None:
         others = [other for other in losses if other in AGREEMENT_LOSSES]
         if name in losses and others:
             raise ConfigurationError(f"loss {name} does not go with {', '.join(others)}: {reason}")
-    if "boosted" in losses and config.additive:
-        raise ConfigurationError(
-            "loss boosted does not go with additive exits: both reuse what earlier exits said, expected one of them"
-        )
+    for name, reason in ALONE.items():
+        if name in losses and config.additive:
+            raise ConfigurationError(f"loss {name} does not go with exits that are added to exit 0: {reason}")

@@ -23,6 +23,7 @@ from specnet.training.offsets import WithOffsets
 from specnet.training.phases import Stretch, create_phases, freeze, stretches
 from specnet.training.schedule import gating, rate_factor
 from specnet.training.teacher import Teacher
+from specnet.training.weighting import SampleWeighting, check_single_process
 
 GRADIENT_LIMIT = 5.0
 WORKERS = 2
@@ -77,20 +78,25 @@ def train_network(
     module = cast("nn.Module", network.to(processes.device))
     optimiser = _optimiser(module, config)
     teacher = Teacher(config)
+    weighting = SampleWeighting(n_stages(network), config)
+    check_single_process(weighting.wanted, processes.world)
+    companions = (teacher, weighting)
     progress = Progress()
     if checkpoint is not None and checkpoint.exists():
-        progress = load_checkpoint(checkpoint, module, optimiser, identity or {}, teacher)
+        progress = load_checkpoint(checkpoint, module, optimiser, identity or {}, companions)
     processes.copy_from_main(network)
     items = data if offsets is None else WithOffsets(data, offsets)
     while progress.epoch < config.epochs:
         stretch = next(one for one in plan if progress.epoch < one.end)
         teacher.watch(module, stretch, progress.epoch)
         with deterministic():
-            values = _train_epoch(network, items, config, optimiser, progress.epoch, stretch, teacher, processes)
+            values = _train_epoch(
+                network, items, config, optimiser, progress.epoch, stretch, teacher, weighting, processes
+            )
         progress.epoch += 1
         progress.history.append(values)
         if checkpoint is not None and processes.is_main:
-            save_checkpoint(checkpoint, module, optimiser, progress, identity or {}, teacher)
+            save_checkpoint(checkpoint, module, optimiser, progress, identity or {}, companions)
         if processes.is_main:
             report(progress.epoch, values)
     for parameter in network.parameters():
@@ -129,6 +135,7 @@ def _train_epoch(
     epoch: int,
     stretch: Stretch,
     teacher: Teacher,
+    weighting: SampleWeighting,
     processes: Processes,
 ) -> dict[str, float]:
     torch.manual_seed((config.seed << 20) + epoch)
@@ -144,15 +151,18 @@ def _train_epoch(
         # a phase that does not learn depth keeps what an earlier one learnt, and is dense where there was none
         gates = gating(progress if phase.gated else float(stretch.first > 0), config.adaptive)
         own = batch[processes.rows(len(batch))].to(processes.device)
+        labels = labels.to(processes.device)
+        if weighting.wanted and not (phase.stage or phase.last_exit_only):
+            weighting.learn(network, own, labels, gates, rate_factor(progress))
         with processes.forward(len(batch)):
             outputs, target = network(own, gates), teacher(own)
         outputs, target = processes.gather((outputs, target), len(batch))
-        labels = labels.to(processes.device)
         if offset:
             known = offset[0].to(processes.device)
             outputs = outputs.added(known)
             target = None if target is None else target + known
-        context = Context(network, config, progress, phase.last_exit_only, target, phase.stage)
+        weigh = weighting if weighting.wanted else None
+        context = Context(network, config, progress, phase.last_exit_only, target, phase.stage, weigh)
         terms = {name: LOSSES[name](outputs, labels, context) for name in config.all_losses}
         total = sum(terms.values(), start=own.new_zeros(()))
         if not torch.isfinite(total):

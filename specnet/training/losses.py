@@ -41,6 +41,8 @@ class Context:
         Logits ``(B, C)`` of the dense network's deepest exit, where there is such a teacher.
     stage
         1..K in a phase that trains this stage alone; its exit is then the deepest. 0 in others.
+    weigh
+        From cross-entropies ``(B, K)`` to weights, where they are learned.
     """
 
     network: ExitNetwork
@@ -49,6 +51,7 @@ class Context:
     last_exit_only: bool = False
     teacher: Float[Tensor, "batch classes"] | None = None
     stage: int = 0
+    weigh: Callable[[Tensor], Tensor] | None = None
 
     def split(self, outputs: ExitOutputs) -> tuple[list[Tensor], Tensor]:
         """Logits of the shallow exits that have a loss, and of the deepest."""

@@ -152,6 +152,20 @@ def cascade(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: Contex
     return total
 
 
+@register_loss("learned_weights")
+def learned_weights(outputs: ExitOutputs, labels: Int[Tensor, " batch"], context: Context) -> Float[Tensor, ""]:
+    r"""Weigh spectra at exits by what they teach (L2W-DEN, Han et al. 2022, eq. 2; `specnet.training.weighting`).
+
+    .. math:: \sum_k \frac{1}{B} \sum_i w_{ik} CE_{ik}
+
+    All weights are 1 where none are learned, and in a phase that trains a part of the exits.
+    """
+    single = torch.stack([_cross_entropy(logits, labels, context) for logits in _exits(outputs, context)], dim=1)
+    if context.weigh is None or context.stage or context.last_exit_only:
+        return single.mean(dim=0).sum()
+    return (context.weigh(single.detach()) * single).mean(dim=0).sum()
+
+
 def _exits(outputs: ExitOutputs, context: Context) -> list[Tensor]:
     shallow, deepest = context.split(outputs)
     return [*shallow, deepest]

@@ -102,6 +102,10 @@ RECIPES: dict[str, Recipe] = {
     ),
     "cgt": Recipe("confidence-gated training, soft", {**_PLAIN, "losses": ("confidence_gated",)}),
     "cgt_hard": Recipe("confidence-gated training, hard", {**_PLAIN, "losses": ("confidence_gated_hard",)}),
+    "l2w": Recipe(
+        "weights of spectra at exits, learned by what they do to exits as they are used (L2W-DEN)",
+        {**_PLAIN, "losses": ("learned_weights",)},
+    ),
     "quicknets": Recipe(
         "stage after stage, each on the spectra that those before it have not answered (QuickNets)",
         {**_PLAIN, "losses": ("cascade",), "phases": "stagewise"},

@@ -20,6 +20,8 @@ class Teacher:
     Only for recipes with the loss ``dense_distillation``.
     """
 
+    name = "teacher"
+
     def __init__(self, config: TrainConfig) -> None:
         self.wanted = "dense_distillation" in config.losses and config.adaptive
         self.network: nn.Module | None = None
@@ -33,6 +35,16 @@ class Teacher:
         """Copy the network as it is."""
         self.network = copy.deepcopy(network).eval()
         self.network.requires_grad_(False)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Weights of the copy; empty until it was taken."""
+        return {} if self.network is None else self.network.state_dict()
+
+    def load_state_dict(self, tensors: dict[str, Tensor], network: nn.Module) -> None:
+        """Take the copy again, as it was."""
+        self.take(network)
+        assert self.network is not None
+        self.network.load_state_dict(tensors)
 
     def __call__(self, spectra: Float[Tensor, "batch 1 points"]) -> Float[Tensor, "batch classes"] | None:
         """Logits ``(B, C)`` of the copy's deepest exit, at full depth."""

@@ -221,6 +221,26 @@ def test_the_emphasis_moves_to_the_deep_exits(network: SpecNet, progress: float,
     torch.testing.assert_close(value("confidence_gated_hard", logits, network, progress), expected)
 
 
+# ------------------------------------------------------------------ L2W-DEN
+
+
+def test_weights_are_those_that_were_learned(network: SpecNet) -> None:
+    logits = exits()
+    torch.testing.assert_close(value("learned_weights", logits, network), value("cross_entropy", logits, network))
+    weights = torch.rand(5, 3)
+    seen: list[Tensor] = []
+
+    def weigh(losses: Tensor) -> Tensor:
+        seen.append(losses)
+        return weights
+
+    context = Context(network, TrainConfig(), 0.5, weigh=weigh)
+    total = LOSSES["learned_weights"](ExitOutputs(logits, [], []), LABELS, context)
+    single = torch.stack([functional.cross_entropy(one, LABELS, reduction="none") for one in logits[1:]], dim=1)
+    torch.testing.assert_close(total, (weights * single).mean(dim=0).sum())
+    torch.testing.assert_close(seen[0], single.detach())
+
+
 # ------------------------------------------------------------------ QuickNets
 
 
@@ -271,9 +291,12 @@ def test_what_works_against_each_other_is_refused(losses: tuple[str, ...], text:
         check_losses(TrainConfig(losses=losses))
 
 
-def test_boosting_is_not_added_to_exit_0() -> None:
-    with pytest.raises(ConfigurationError, match="both reuse what earlier exits said"):
-        check_losses(TrainConfig(losses=("boosted",), additive=True))
+@pytest.mark.parametrize(
+    ("name", "text"), [("boosted", "both reuse what earlier exits said"), ("learned_weights", "as they are")]
+)
+def test_what_stands_on_its_own_is_not_added_to_exit_0(name: str, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        check_losses(TrainConfig(losses=(name,), additive=True))
 
 
 def test_the_names_are_those_of_losses() -> None:
