@@ -281,7 +281,8 @@ def test_two_crashes_before_confirmation_bring_the_old_model_back(
             process.wait()
         with device.start(models__confirm_after=100_000) as process:
             process.wait_for(lambda: process.of_type("answer"), "the third start")
-            assert model_in_use(process) == (1, "rolled_back")
+            # by then the announcement that still stands may have been refused
+            assert model_in_use(process)[0] == 1
             assert events(process)[0] == "rolled_back"
             # the announcement still stands, and is not obeyed again
             state = publisher.wait_stage("refused", 1)
