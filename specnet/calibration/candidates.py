@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from specnet.calibration.budget import exit_distribution, thresholds_for_distribution
 from specnet.calibration.exit_table import ExitTable
 from specnet.calibration.recipe import HeldOutMerit
+from specnet.calibration.schedule import POWERS, scheduled_shares
 from specnet.exits import NEVER
 
 ALWAYS = -1.0
@@ -34,8 +35,9 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Parameters
     ----------
     family
-        How the thresholds were found: ``single_exit``, ``budgeted`` (geometric exit distribution), ``shared`` (one
-        confidence for all open exits) or ``solved`` (for a budget that was asked for).
+        How the thresholds were found: ``single_exit``, ``budgeted`` (geometric exit distribution), ``scheduled``
+        (assignment by scores), ``shared`` (one confidence for all open exits) or ``solved`` (for a budget that was
+        asked for).
     thresholds, exit_shares
         E numbers each.
     mean_macs
@@ -80,18 +82,24 @@ def judge(table: ExitTable, family: str, thresholds: tuple[float, ...]) -> Candi
     )
 
 
-def generate_candidates(table: ExitTable) -> Iterator[Candidate]:
-    """All candidates: for every range of exits, the budgeted sweep and one shared confidence at observed quantiles."""
+def generate_candidates(table: ExitTable, *, scheduled: bool = False) -> Iterator[Candidate]:
+    """All candidates: for every range of exits, the budgeted sweep and one shared confidence at observed quantiles.
+
+    `scheduled` adds the assignments of `specnet.calibration.schedule`.
+    """
     for first in range(table.n_exits):
         for last in range(first, table.n_exits):
             if first == last:
                 yield judge(table, "single_exit", _within(table.n_exits, first, (ALWAYS,)))
                 continue
             scores = table.scores[first : last + 1]
-            for ratio in RATIOS:
-                found = thresholds_for_distribution(scores, exit_distribution(ratio, len(scores)))
+            distributions = [("budgeted", exit_distribution(ratio, len(scores))) for ratio in RATIOS]
+            if scheduled:
+                distributions += [("scheduled", scheduled_shares(scores, power)) for power in POWERS]
+            for family, shares in distributions:
+                found = thresholds_for_distribution(scores, shares)
                 if not _all_leave(scores, found[0]):
-                    yield judge(table, "budgeted", _within(table.n_exits, first, (*found[:-1], ALWAYS)))
+                    yield judge(table, family, _within(table.n_exits, first, (*found[:-1], ALWAYS)))
             # observed values, not values between them: a threshold is then the score of a spectrum that leaves
             levels = np.quantile(scores[:-1], np.linspace(0.0, 1.0, QUANTILES), method="higher")
             for level in np.unique(levels).tolist():

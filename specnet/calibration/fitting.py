@@ -29,6 +29,8 @@ from specnet.errors import ConfigurationError
 from specnet.exits import COMBINERS, SCORES, ExitPolicy, route
 
 AUTO = "auto"
+SCHEDULE = "schedule"
+"""Score whose thresholds may also be those of its own assignment."""
 _HOLDING_SEED = 1
 
 
@@ -182,7 +184,8 @@ def _judged(
         base = recipe.fit(cached)
         table = ExitTable.of(cached, base)
         merits = HeldOutMerit.of(cached, recipe)
-        found[name] = base, table, estimate_merits(list(generate_candidates(table)), merits), merits
+        candidates = list(generate_candidates(table, scheduled=name == SCHEDULE))
+        found[name] = base, table, estimate_merits(candidates, merits), merits
     pooled = [candidate for one in found.values() for candidate in one[2]]
     choice = cheapest_near_best(pooled)
     return next(one for one in found.values() if any(candidate is choice for candidate in one[2]))

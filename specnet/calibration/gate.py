@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from specnet.exits import SCORES, Parameters, gate_features
+from specnet.exits import Parameters, gate_features
 from specnet.exits.scores import MAX_COEFFICIENT
 
 RIDGE = 1.0
@@ -46,7 +46,7 @@ def fit_exit(
 ) -> tuple[float, ...]:
     """Coefficients of one exit's gate from features ``(n, D)`` of spectra and whether they should leave ``(n,)``."""
     signs = np.where(leaves, 1.0, -1.0)
-    size = len(SCORES["gate"].parameter_names)
+    size = features.shape[1]
     # the bias is free, but an exit without a mistake must not send it to infinity
     penalty = np.full(size, ridge)
     penalty[-1] = 1e-3 * ridge

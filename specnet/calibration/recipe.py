@@ -5,6 +5,7 @@ Legend: n spectra, E exits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,8 +18,16 @@ from specnet.calibration.combiner import fit_combination
 from specnet.calibration.folds import cross_fitting
 from specnet.calibration.gate import fit_gate
 from specnet.calibration.joint_gate import fit_joint_gate
+from specnet.calibration.schedule import fit_schedule
 from specnet.errors import ConfigurationError
 from specnet.exits import SCORES, ExitPolicy, Parameters, route
+
+FITTERS: dict[str, Callable[[NDArray[np.float32], CachedLogits], Parameters]] = {
+    "gate": lambda answers, cached: fit_gate(answers, cached.labels),
+    "joint_gate": lambda answers, cached: fit_joint_gate(answers, cached.labels, cached.macs, cached.static_macs),
+    "schedule": lambda answers, cached: fit_schedule(answers, cached.labels),
+}
+"""By score: its numbers, from combined probabilities ``(E, n, C)`` and the spectra that they are of."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +61,7 @@ class Recipe:
         parameters: Parameters = ()
         if SCORES[self.score].parameter_names:
             answers = route(combined, cached.logits).all_probabilities
-            parameters = (
-                fit_joint_gate(answers, cached.labels, cached.macs, cached.static_macs)
-                if self.score == "joint_gate"
-                else fit_gate(answers, cached.labels)
-            )
+            parameters = FITTERS[self.score](answers, cached)
         return msgspec.structs.replace(combined, score=self.score, score_parameters=parameters)
 
 

@@ -22,6 +22,7 @@ from specnet.exits.scores import (
     margin,
     max_probability,
     negentropy,
+    schedule_features,
 )
 
 __all__ = [
@@ -50,4 +51,5 @@ __all__ = [
     "max_probability",
     "negentropy",
     "route",
+    "schedule_features",
 ]

@@ -126,10 +126,42 @@ class LearnedGate:
         self, exit_index: int, p: Float32, state: Float32, parameters: tuple[float, ...] = ()
     ) -> tuple[Float32, Float32]:
         """Weigh the features of `gate_features`."""
-        features = gate_features(exit_index, p, state[:, 0])
-        logit = np.clip(features @ np.asarray(parameters, dtype=np.float32), -30, 30)
-        probability = np.asarray(1 / (1 + np.exp(-logit)), dtype=np.float32)
+        probability = _probability(gate_features(exit_index, p, state[:, 0]), parameters)
         return probability, p.argmax(axis=-1).astype(np.float32)[:, np.newaxis]
+
+
+def schedule_features(p: Float32, past: Float32) -> Float32:
+    """Look at a prediction as the schedule does, ``(n, 4)``.
+
+    Largest probability, negentropy, the score of the exit before (``past (n,)``; 0 at exit 0), and 1 for the bias.
+    """
+    return np.stack([max_probability(p), negentropy(p), past, np.ones(len(p), np.float32)], axis=1)
+
+
+class ScheduleScore:
+    """How useful an exit is, by a logistic regression that sees how useful the exit before was (EENet, eq. 4).
+
+    State: the last score.
+    """
+
+    parameter_names: tuple[str, ...] = ("max_probability", "negentropy", "past", "bias")
+
+    def state_size(self, n_classes: int) -> int:
+        """Last score."""
+        return 1
+
+    def __call__(
+        self, exit_index: int, p: Float32, state: Float32, parameters: tuple[float, ...] = ()
+    ) -> tuple[Float32, Float32]:
+        """Weigh the features of `schedule_features`."""
+        score = _probability(schedule_features(p, state[:, 0]), parameters)
+        return score, score[:, np.newaxis]
+
+
+def _probability(features: Float32, parameters: tuple[float, ...]) -> Float32:
+    """Logistic function ``(n,)`` of weighted features ``(n, D)``."""
+    logit = np.clip(features @ np.asarray(parameters, dtype=np.float32), -30, 30)
+    return np.asarray(1 / (1 + np.exp(-logit)), dtype=np.float32)
 
 
 SCORES: dict[str, Score] = {
@@ -139,4 +171,5 @@ SCORES: dict[str, Score] = {
     "patience": Patience(),
     "gate": LearnedGate(),
     "joint_gate": LearnedGate(),  # the same function with coefficients that are fitted to another aim
+    "schedule": ScheduleScore(),
 }

@@ -127,6 +127,11 @@ RECIPES: dict[str, Recipe] = {
         dict(_PLAIN),
         score="joint_gate",
     ),
+    "eenet": Recipe(
+        "joint training, and scores that know what exits before said, with a share of spectra for each exit (EENet)",
+        dict(_PLAIN),
+        score="schedule",
+    ),
     "patience": Recipe(
         "joint training, and exits that agree as what lets a spectrum leave (PABEE)", dict(_PLAIN), score="patience"
     ),

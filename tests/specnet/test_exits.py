@@ -19,6 +19,7 @@ from specnet.wire.messages import MAX_STATE_VALUE
 
 PARAMETERS = {
     "geometric": ((0.0, 1.0), (0.4, 0.9), (0.8, 0.3), (1.1, 0.2)),
+    "schedule": ((3.0, 1.0, 0.0, -2.5), (2.0, 1.0, 1.5, -2.5), (2.0, 0.5, -1.0, -1.0), (1.0,) * 4),
     "joint_gate": ((1.0, 3.0, 0.5, -0.5, -2.0),) * 4,
     "gate": ((4.0, 1.0, 2.0, 0.5, -3.0), (3.0, 1.0, 1.0, 1.5, -3.5), (2.0, 0.5, 1.0, 1.0, -3.0), (1.0,) * 5),
 }
@@ -75,6 +76,10 @@ def _score(name: str, answers: list[list[float]]) -> float:
         while same < len(labels) and labels[-same - 1] == labels[-1]:
             same += 1
         return 1 - 1 / same
+    if name == "schedule":
+        past = _score(name, answers[:-1]) if len(answers) > 1 else 0.0
+        seen = [ordered[0], _entropy_score(p), past, 1.0]
+        return 1 / (1 + math.exp(-sum(w * x for w, x in zip(PARAMETERS[name][len(answers) - 1], seen, strict=True))))
     agrees = float(len(labels) > 1 and labels[-1] == labels[-2])
     features = [ordered[0], ordered[0] - ordered[1], _entropy_score(p), agrees, 1.0]
     logit = sum(w * x for w, x in zip(PARAMETERS[name][len(answers) - 1], features, strict=True))
@@ -263,7 +268,7 @@ def test_the_largest_state_that_a_message_may_bring_gives_finite_answers(combine
 def test_never_closes_an_exit_even_for_certain_predictions() -> None:
     certain = np.array([[[100.0, 0.0]], [[0.0, 100.0]]], dtype=np.float32)
     for score in SCORES:
-        parameters = ((1e3,) * 5,) * 2 if SCORES[score].parameter_names else ()
+        parameters = ((1e3,) * len(SCORES[score].parameter_names),) * 2 if SCORES[score].parameter_names else ()
         policy = ExitPolicy(
             temperatures=(1.0, 1.0),
             thresholds=(NEVER, 0.0),

@@ -7,9 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from specnet.calibration import CachedLogits, calibrate
+from specnet.calibration.candidates import generate_candidates
+from specnet.calibration.exit_table import ExitTable
 from specnet.calibration.gate import fit_gate
 from specnet.calibration.joint_gate import fit_joint_gate
-from specnet.calibration.recipe import Recipe
+from specnet.calibration.recipe import FITTERS, Recipe
+from specnet.calibration.schedule import fit_schedule, scheduled_shares
 from specnet.errors import ConfigurationError
 from specnet.exits import SCORES, gate_features
 
@@ -100,8 +103,9 @@ def test_the_recipe_fits_each_gate_to_its_own_aim(
 ) -> None:
     p, labels, macs = spectra
     cached = CachedLogits(np.log(p), labels, macs.astype(np.int64), STATIC_MACS)
-    found = {score: Recipe("last", score).fit(cached).score_parameters for score in ("gate", "joint_gate")}
-    assert found["gate"] != found["joint_gate"]
+    found = {score: Recipe("last", score).fit(cached).score_parameters for score in FITTERS}
+    assert set(FITTERS) == {name for name, score in SCORES.items() if score.parameter_names}
+    assert len(set(found.values())) == len(FITTERS)
     assert all(len(rows) == 3 for rows in found.values())
 
 
@@ -113,3 +117,37 @@ def test_a_combiner_can_be_asked_for(
     assert calibrate(cached, combiner="product").policy.combiner == "product"
     with pytest.raises(ConfigurationError, match="unknown combiner 'choir'; known: auto, last"):
         calibrate(cached, combiner="choir")
+
+
+def test_a_schedule_predicts_how_often_an_exit_is_right(
+    spectra: tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]],
+) -> None:
+    p, labels, _ = spectra
+    state = np.zeros((N, 1), dtype=np.float32)
+    for k, (answer, row) in enumerate(zip(p, fit_schedule(p, labels), strict=True)):
+        score, state = SCORES["schedule"](k, answer, state, row)
+        sure, right = answer.max(axis=1) > 0.9, answer.argmax(axis=1) == labels
+        for group in (sure, ~sure):
+            assert score[group].mean() == pytest.approx(right[group].mean(), abs=0.03)
+        np.testing.assert_array_equal(state[:, 0], score)
+
+
+def test_shares_follow_the_scores() -> None:
+    scores = np.array([[0.2, 0.9], [0.4, 0.9], [0.8, 0.9]], dtype=np.float32)
+    np.testing.assert_allclose(scheduled_shares(scores, 0.0), [1 / 3] * 3)
+    # the first spectrum by its scores, 1 : 2 : 4, the second alike everywhere
+    expected = [(part / 7 + 1 / 3) / 2 for part in (1, 2, 4)]
+    np.testing.assert_allclose(scheduled_shares(scores, 1.0), expected, rtol=1e-6)
+    assert scheduled_shares(scores, 12.0)[2] > 0.6 > 0.4 > scheduled_shares(scores, -12.0)[2]
+    assert scheduled_shares(np.zeros((3, 2), dtype=np.float32), 12.0).sum() == pytest.approx(1.0)
+
+
+def test_only_the_schedule_adds_its_assignments(
+    spectra: tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]],
+) -> None:
+    p, labels, macs = spectra
+    cached = CachedLogits(np.log(p), labels, macs.astype(np.int64), STATIC_MACS)
+    table = ExitTable.of(cached, Recipe("last", "schedule").fit(cached))
+    families = [{one.family for one in generate_candidates(table, scheduled=on)} for on in (False, True)]
+    assert families[1] - families[0] == {"scheduled"}
+    assert calibrate(cached, score="schedule").policy.score == "schedule"
