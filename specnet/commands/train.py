@@ -36,6 +36,12 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
         "--preset", metavar="NAME", help="nano, tiny, peaks, small, base, resnet1d or msdnet1d (default: tiny)"
     )
     group.add_argument("--block", metavar="NAME", help="residual unit: plain, depthwise or ghost (default: depthwise)")
+    group.add_argument("--stage", metavar="NAME", help="stage: residual or g_ghost (default: residual)")
+    group.add_argument(
+        "--relay",
+        metavar="NAME",
+        help="what exits take over from those before besides features: none, cascade or attention (default: none)",
+    )
     group.add_argument("--head", metavar="NAME", help="exit head: binned, full or pooled (default: binned)")
     group.add_argument("--architecture", type=Path, metavar="FILE", help="shape that `specnet tune architecture` found")
     for name, what in (("widths", "channels of each stage"), ("units", "residual units of each stage")):
@@ -125,6 +131,8 @@ OPTIONS = (
     "adaptivity",
     "block",
     "head",
+    "stage",
+    "relay",
     "tap",
     "additive",
     "widths",

@@ -14,10 +14,12 @@ from specnet.errors import ModelError
 from specnet.export.folding import fold
 from specnet.export.graph import GraphBuilder
 from specnet.export.heads import emit_head
-from specnet.export.units import MASK, SKIP, UnitForm, emit_adaptive_units, emit_all_units
+from specnet.export.relays import emit_load, emit_unload
+from specnet.export.stages import emit_units
+from specnet.export.units import MASK, SKIP, UnitForm
 from specnet.manifest import SegmentInfo
 from specnet.nn import LinearExit, SpecNet
-from specnet.nn.stage import PositionAdaptiveStage
+from specnet.nn.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -69,35 +71,38 @@ def _linear_exit(graph: GraphBuilder, exit0: LinearExit, spectrum: str) -> None:
 
 
 def _stage_segment(network: SpecNet, index: int, form: UnitForm) -> Segment:
-    config, stage = network.config, network.stage(index)
+    config, stage, head = network.config, network.any_stage(index), network.head(index)
     positions, width, last = config.positions[index - 1], config.widths[index - 1], index == config.n_stages
+    graph, received, handed_size = GraphBuilder(f"segment-{index}"), "", network.handed_size
     if index == 1:
         input_shape, entry_positions = (config.n_points, 1), config.stem_positions
+        image = _stem(graph, network)
     else:
-        input_shape = (config.positions[index - 2], config.widths[index - 2])
-        entry_positions = input_shape[0]
-    graph = GraphBuilder(f"segment-{index}")
-    image = _stem(graph, network) if index == 1 else graph.image("features")
+        input_shape, entry_positions = network.handed_shape(index - 1), config.positions[index - 2]
+        features = "features"
+        if handed_size:
+            features, received = emit_unload(graph, handed_size, entry_positions, input_shape[1])
+        image = graph.image(features)
     entry = _merge(graph, stage, image, entry_positions)
     outputs: dict[str, tuple[int, Sequence[int]]] = {"logits": (TensorProto.FLOAT, [config.n_classes])}
     if not last:
-        outputs["next"] = (TensorProto.FLOAT, [positions, width])
-    if stage.halting is None:
-        features = emit_all_units(graph, stage, entry)
-    else:
-        features = emit_adaptive_units(graph, stage, entry, positions, form)
+        outputs["next"] = (TensorProto.FLOAT, list(network.handed_shape(index)))
+    if stage.halting is not None:
         outputs["depth"] = (TensorProto.UINT8, [positions])
-    emit_head(network.head(index), graph, features)
-    if not last:
-        graph.channels_last(features, output="next")
-    units = len(stage.units)
+    image = emit_units(stage, graph, entry, positions, form)
+    handed = emit_head(head, graph, image, received)
+    if not last and handed_size:
+        emit_load(graph, graph.channels_last(image), handed, handed_size, width)
+    elif not last:
+        graph.channels_last(image, output="next")
+    units = config.units[index - 1]
     fixed, unit_macs = network.fixed_macs()[index], network.unit_macs()[index - 1]
     if stage.halting is None or (form == MASK and not stage.halting.whole_spectra):  # every position runs every unit
         fixed, unit_macs = fixed + unit_macs * units * positions, 0
     info = SegmentInfo(
         file=f"segments/{index}.onnx",
         input_shape=input_shape,
-        feature_shape=None if last else (positions, width),
+        feature_shape=None if last else network.handed_shape(index),
         fixed_macs=fixed,
         units=units if stage.halting is not None else 0,
         unit_macs=unit_macs,
@@ -113,7 +118,7 @@ def _stem(graph: GraphBuilder, network: SpecNet) -> str:
     return graph.node("Relu", graph.convolution(spectrum, weight, bias, stride=config.stem_stride, pads=(pad, pad)))
 
 
-def _merge(graph: GraphBuilder, stage: PositionAdaptiveStage, image: str, positions: int) -> str:
+def _merge(graph: GraphBuilder, stage: Stage, image: str, positions: int) -> str:
     """Join pairs of positions; an odd one out is paired with zeros."""
     weight, bias = fold(stage.merge, stage.merge_norm)
     return graph.node("Relu", graph.convolution(image, weight, bias, stride=2, pads=(0, positions % 2)))

@@ -13,7 +13,7 @@ from torch import Tensor
 from specnet.nn.bottleneck import Bottleneck, BottleneckConfig
 from specnet.nn.config import NetworkConfig
 from specnet.nn.network import HARD, ExitOutputs, Gating, SpecNet
-from specnet.nn.splitting import check_split, run_behind
+from specnet.nn.splitting import check_bottleneck, run_behind
 
 PREFIX = "bottleneck."
 
@@ -36,7 +36,7 @@ class CodedSpecNet(SpecNet):
 
     def __init__(self, config: NetworkConfig, split: int, shape: BottleneckConfig) -> None:
         super().__init__(config)
-        check_split(self, split)
+        check_bottleneck(self, split)
         self.split = split
         self.bottleneck = Bottleneck(shape)
 

@@ -11,6 +11,8 @@ from specnet.spectra import MAX_POINTS
 MAX_CHANNELS = 4096
 MAX_UNITS = 64
 MAX_CLASSES = 65_536
+RESIDUAL_STAGE = "residual"
+NO_RELAY = "none"
 # a damaged or hostile configuration must not ask for more memory than any sensible network
 _HIGHEST = {
     "n_points": MAX_POINTS,
@@ -50,12 +52,16 @@ class NetworkConfig:
         Taps of a unit's depthwise convolution (odd).
     expansion
         Hidden channels of a unit over its channels.
+    stage
+        Name of the stage in its registry, see `specnet.nn.stage`.
     block
         Name of the unit in the block registry.
     head
         Name of the exit head in its registry.
     head_bins, head_channels
         Bins that an exit head keeps along the axis, and channels in each.
+    relay
+        Name of what exits take over from those before besides features, see `specnet.nn.relays`; "none" for nothing.
     linear_bin
         Points averaged into one for exit 0.
     adaptivity
@@ -93,6 +99,8 @@ class NetworkConfig:
     additive: bool = False
     open_units: tuple[int, ...] = ()
     dropped_units: tuple[int, ...] = ()
+    stage: str = RESIDUAL_STAGE
+    relay: str = NO_RELAY
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
@@ -123,6 +131,16 @@ class NetworkConfig:
             raise ModelError(f"additive is {self.additive!r}, expected true or false")
         if self.kernel % 2 == 0 or self.stem_kernel % 2 == 0:
             raise ModelError(f"kernels are odd, got {self.kernel} and {self.stem_kernel}")
+        if self.additive and self.relay != NO_RELAY:
+            raise ModelError(
+                f"exits that are added to exit 0 do not go with the relay {self.relay!r}: both reuse what earlier "
+                "exits said, expected one of them"
+            )
+        if self.adaptive and self.relay != NO_RELAY:
+            raise ModelError(
+                f"relay {self.relay!r} goes with adaptivity 'none' only, got {self.adaptivity!r}: what it hands on "
+                "lies in rows of the features that have no depth"
+            )
         if self.n_classes < 2:
             raise ModelError(f"a classifier has at least two classes, got {self.n_classes}")
         if self.positions[-1] < 2:

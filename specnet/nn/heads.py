@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from specnet.errors import ModelError
-from specnet.nn.config import NetworkConfig
+from specnet.nn.config import NO_RELAY, NetworkConfig
+from specnet.nn.relays import Relay, create_relay
 
 
 class ExitHead(nn.Module):
@@ -25,6 +26,8 @@ class ExitHead(nn.Module):
 
     classify: nn.Linear
     dropout: nn.Dropout
+    relay: Relay | None
+    """What it takes over from the exit before; `create_head` sets it."""
 
     def forward(self, x: Float[Tensor, "batch channels 1 positions"]) -> Float[Tensor, "batch classes"]:
         """Logits."""
@@ -39,10 +42,22 @@ class ExitHead(nn.Module):
         logits: Tensor = self.classify(self.dropout(embedding))
         return logits
 
+    def answer(
+        self, embedding: Float[Tensor, "batch features"], received: Float[Tensor, "batch handed"] | None
+    ) -> tuple[Float[Tensor, "batch classes"], Float[Tensor, "batch handed"] | None]:
+        """Logits of what `embed` gave and of what the exit before left, and what is left to the next one."""
+        logits = self.judge(embedding)
+        return (logits, None) if self.relay is None else self.relay(embedding, logits, received)
+
     @property
     def macs(self) -> int:
         """Multiply-accumulates of one spectrum."""
         raise NotImplementedError
+
+    @property
+    def relay_macs(self) -> int:
+        """Multiply-accumulates of the relay."""
+        return 0 if self.relay is None else self.relay.macs
 
     @property
     def joined_inputs(self) -> dict[str, tuple[int, ...]]:
@@ -64,11 +79,30 @@ def register_head(name: str) -> Callable[[T], T]:
     return register
 
 
-def create_head(config: NetworkConfig, channels: int, positions: int) -> ExitHead:
-    """Build the registered head that the configuration names; `ModelError` for an unknown one."""
+def create_head(config: NetworkConfig, channels: int, positions: int, *, index: int = 1) -> ExitHead:
+    """Build the registered head that the configuration names, with its relay.
+
+    Parameters
+    ----------
+    config
+        Of the network.
+    channels, positions
+        Of the features that the head sees.
+    index
+        Exit 1..K that it is; the first one receives nothing from a relay.
+
+    Raises
+    ------
+    ModelError
+        When head or relay is unknown.
+    """
     if config.head not in HEADS:
         raise ModelError(f"unknown exit head {config.head!r}; known: {', '.join(HEADS)}")
-    return HEADS[config.head](config, channels, positions)
+    head = HEADS[config.head](config, channels, positions)
+    head.relay = None
+    if config.relay != NO_RELAY:
+        head.relay = create_relay(config, index, head.classify.in_features)
+    return head
 
 
 @register_head("binned")

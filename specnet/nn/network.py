@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from specnet.errors import ModelError
 from specnet.nn.config import NetworkConfig
 from specnet.nn.heads import ExitHead, LinearExit, create_head
-from specnet.nn.stage import DENSE, HARD, Gating, PositionAdaptiveStage, StageOutput
+from specnet.nn.relays import carried_rows, load, unload
+from specnet.nn.stage import DENSE, HARD, Gating, PositionAdaptiveStage, Stage, StageOutput, create_stage
 from specnet.nn.taps import create_tap
 
 
@@ -65,29 +66,22 @@ class SpecNet(nn.Module):
             bias=False,
         )
         self.stem_norm = nn.BatchNorm2d(config.stem_channels)
-        channels = (config.stem_channels, *config.widths)
-        self.stages = nn.ModuleList(
-            PositionAdaptiveStage(
-                channels[k],
-                channels[k + 1],
-                config.units[k],
-                block=config.block,
-                expansion=config.expansion,
-                kernel=config.kernel,
-                adaptivity=config.adaptivity,
-                open_units=config.open_units[k],
-            )
-            for k in range(config.n_stages)
-        )
+        self.stages = nn.ModuleList(create_stage(config, index) for index in range(1, config.n_stages + 1))
         self.heads = nn.ModuleList(
-            create_head(config, width, positions)
-            for width, positions in zip(config.widths, config.positions, strict=True)
+            create_head(config, width, positions, index=index)
+            for index, (width, positions) in enumerate(zip(config.widths, config.positions, strict=True), start=1)
         )
         self.taps = [create_tap(config, index) for index in range(1, config.n_stages + 1)]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    def any_stage(self, index: int) -> Stage:
+        """Stage of segment `index`, 1..K, of whichever kind."""
+        stage = self.stages[index - 1]
+        assert isinstance(stage, Stage)
+        return stage
+
     def stage(self, index: int) -> PositionAdaptiveStage:
-        """Stage of segment `index`, 1..K."""
+        """Stage of segment `index`, 1..K, of a network whose stages are position-adaptive ones."""
         stage = self.stages[index - 1]
         assert isinstance(stage, PositionAdaptiveStage)
         return stage
@@ -108,14 +102,15 @@ class SpecNet(nn.Module):
         if x.shape[-1] != self.config.n_points:
             raise ModelError(f"got {x.shape[-1]} points, expected {self.config.n_points}")
         outputs = ExitOutputs([self.exit0(x)], [], [])
-        features = self.run_stem(x)
+        features, received = self.run_stem(x), None
         for index, tap in enumerate(self.taps, start=1):
             head = self.head(index)
-            output = self.stage(index)(features, gating)
+            output = self.any_stage(index)(features, gating)
             for_head, features = tap(output.features) if self.training else (output.features, output.features)
             self.passed(index, output.features)
             outputs.embeddings.append(head.embed(for_head))
-            outputs.logits.append(head.judge(outputs.embeddings[-1]))
+            logits, received = head.answer(outputs.embeddings[-1], received)
+            outputs.logits.append(logits)
             outputs.depths.append(output.depth)
             outputs.gates.append(output.gates)
         return outputs
@@ -147,7 +142,7 @@ class SpecNet(nn.Module):
             0 for the linear exit, k for stage k with its head.
         features
             Channels-last: the spectrum ``(B, L, 1)`` for segments 0 and 1, else the features that segment
-            ``index - 1`` handed on.
+            ``index - 1`` handed on, with what its exit leaves to this one (see `specnet.nn.relays`) in further rows.
 
         Returns
         -------
@@ -157,21 +152,43 @@ class SpecNet(nn.Module):
         x = features.transpose(1, 2)
         if index == 0:
             return self.exit0(x), None, None
-        image = self.run_stem(x) if index == 1 else x.unsqueeze(2)
-        output: StageOutput = self.stage(index)(image, HARD)
-        logits = self.head(index)(output.features)
-        following = None if index == self.config.n_stages else output.features.squeeze(2).transpose(1, 2)
+        image, received = (self.run_stem(x), None) if index == 1 else self.unload(features)
+        output: StageOutput = self.any_stage(index)(image, HARD)
+        head = self.head(index)
+        logits, handed = head.answer(head.embed(output.features), received)
+        following = None if index == self.config.n_stages else self.load(output.features, handed)
         return logits, following, output.depth
+
+    def load(
+        self, image: Float[Tensor, "batch channels 1 positions"], handed: Float[Tensor, "batch handed"] | None
+    ) -> Float[Tensor, "batch rows channels"]:
+        """Give what is handed from segment to segment, channels-last."""
+        return load(image.squeeze(2).transpose(1, 2), handed)
+
+    def unload(
+        self, rows: Float[Tensor, "batch rows channels"]
+    ) -> tuple[Float[Tensor, "batch channels 1 positions"], Float[Tensor, "batch handed"] | None]:
+        """Take apart what `load` gave."""
+        features, received = unload(rows, self.handed_size)
+        return features.transpose(1, 2).unsqueeze(2), received
+
+    @property
+    def handed_size(self) -> int:
+        """Numbers that an exit leaves to the next one besides features."""
+        relay = self.head(1).relay
+        return 0 if relay is None else relay.size
+
+    def handed_shape(self, index: int) -> tuple[int, int]:
+        """Rows and channels that segment `index`, 1..K-1, hands on."""
+        positions, width = self.config.positions[index - 1], self.config.widths[index - 1]
+        return positions + carried_rows(self.handed_size, width), width
 
     def fixed_macs(self) -> list[int]:
         """MACs of each segment that every spectrum costs: stem, strided and open units, halting scores, heads."""
         config, macs = self.config, [self.exit0.macs]
         for k in range(1, self.n_exits):
-            stage, positions = self.stage(k), config.positions[k - 1]
-            cost = positions * stage.merge.weight.numel() + self.head(k).macs
-            cost += positions * len(stage.open_units) * stage.unit_macs
-            if stage.halting is not None:
-                cost += stage.halting.macs(positions)
+            head = self.head(k)
+            cost = self.any_stage(k).fixed_macs(config.positions[k - 1]) + head.macs + head.relay_macs
             if k == 1:
                 cost += config.stem_positions * self.stem.weight.numel()
             macs.append(cost)
@@ -179,7 +196,7 @@ class SpecNet(nn.Module):
 
     def unit_macs(self) -> list[int]:
         """MACs of one residual unit at one position, for each stage."""
-        return [self.stage(k).unit_macs for k in range(1, self.n_exits)]
+        return [self.any_stage(k).unit_macs for k in range(1, self.n_exits)]
 
     def static_macs(self) -> int:
         """MACs of the full network up to its last exit: every position, every exit, and dropped units too."""

@@ -20,8 +20,9 @@ from specnet.nn.stage import HARD, Gating
 class Handover:
     """What is known at a split point.
 
-    Logits ``(B, classes)`` of the exits 0..s; features ``(B, P, C)``, channels-last as they are sent; depth ``(B, P)``,
-    the adaptive units that ran in stage s.
+    Logits ``(B, classes)`` of the exits 0..s; features ``(B, P, C)``, channels-last as they are sent, with what exit s
+    leaves to the next one in further rows (see `specnet.nn.relays`); depth ``(B, P)``, the adaptive units that ran in
+    stage s.
     """
 
     logits: list[Float[Tensor, "batch classes"]]
@@ -35,17 +36,29 @@ def check_split(network: SpecNet, split: int) -> None:
         raise ModelError(f"split is {split}, features are handed over at 1 to {network.config.n_stages - 1}")
 
 
+def check_bottleneck(network: SpecNet, split: int) -> None:
+    """Raise `ModelError` when no bottleneck can be learned for what a network hands over at a split point."""
+    check_split(network, split)
+    if network.handed_size:
+        raise ModelError(
+            f"a network with the relay {network.config.relay!r} has no learned bottleneck: some rows of its features "
+            "are no positions; expected relay 'none'"
+        )
+
+
 def run_until(
     network: SpecNet, split: int, spectra: Float[Tensor, "batch 1 points"], gating: Gating = HARD
 ) -> Handover:
     """Run exit 0 and the stages up to a split point."""
     check_split(network, split)
     logits, image, depth = [network.exit0(spectra)], network.run_stem(spectra), torch.zeros(0)
+    handed = None
     for index in range(1, split + 1):
-        output = network.stage(index)(image, gating)
+        output, head = network.any_stage(index)(image, gating), network.head(index)
         image, depth = output.features, output.depth
-        logits.append(network.head(index)(image))
-    return Handover(logits, image.squeeze(2).transpose(1, 2), depth)
+        said, handed = head.answer(head.embed(image), handed)
+        logits.append(said)
+    return Handover(logits, network.load(image, handed), depth)
 
 
 def run_behind(
@@ -53,8 +66,11 @@ def run_behind(
 ) -> list[Float[Tensor, "batch classes"]]:
     """Logits of the exits behind a split point, from features as they were received."""
     check_split(network, split)
-    image, logits = features.transpose(1, 2).unsqueeze(2), []
+    logits = []
+    image, handed = network.unload(features)
     for index in range(split + 1, network.n_exits):
-        image = network.stage(index)(image, gating).features
-        logits.append(network.head(index)(image))
+        head = network.head(index)
+        image = network.any_stage(index)(image, gating).features
+        said, handed = head.answer(head.embed(image), handed)
+        logits.append(said)
     return logits

@@ -1,19 +1,23 @@
-"""The position-adaptive stage: every position of the spectral axis gets its own depth.
+"""Stages and their registry; the position-adaptive one, where every position of the axis gets its own depth.
 
 Legend: B batch, C channels, P positions of the stage, U residual units.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from specnet.errors import ModelError
 from specnet.nn.blocks import Block, create_block
-from specnet.nn.halting import create_halting
+from specnet.nn.config import NetworkConfig
+from specnet.nn.halting import Halting, create_halting
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,76 @@ class StageOutput:
     gates: Float[Tensor, "batch units positions"]
 
 
-class PositionAdaptiveStage(nn.Module):
+class Stage(nn.Module):
+    """A strided unit, which joins neighbouring positions in pairs, and residual units behind it.
+
+    Subclasses take the arguments of `create_stage`. The strided unit is a matrix product in channels-last arithmetic.
+    An exit may stand behind a stage, never within it.
+    """
+
+    merge: nn.Conv2d
+    merge_norm: nn.BatchNorm2d
+    halting: Halting | None
+    unit_macs: int
+    """MACs of one residual unit at one position, where units may be skipped; 0 where they always run."""
+
+    def forward(self, x: Float[Tensor, "batch in_channels 1 in_positions"], gating: Gating) -> StageOutput:
+        """Run the stage."""
+        raise NotImplementedError
+
+    def join(self, x: Float[Tensor, "batch in_channels 1 in_positions"]) -> Float[Tensor, "batch channels 1 positions"]:
+        """Run the strided unit; an odd position is paired with zeros."""
+        if x.shape[-1] % 2:
+            x = functional.pad(x, (0, 1))
+        return torch.relu(self.merge_norm(self.merge(x)))
+
+    def fixed_macs(self, positions: int) -> int:
+        """MACs that every spectrum costs at so many positions."""
+        raise NotImplementedError
+
+
+T = TypeVar("T", bound=type[Stage])
+STAGES: dict[str, type[Stage]] = {}
+
+
+def register_stage(name: str) -> Callable[[T], T]:
+    """Make a stage available under a name."""
+
+    def register(cls: T) -> T:
+        STAGES[name] = cls
+        return cls
+
+    return register
+
+
+def create_stage(config: NetworkConfig, index: int) -> Stage:
+    """Build stage `index`, 1..K, of the registered kind that the configuration names.
+
+    Raises
+    ------
+    ModelError
+        When the kind is unknown, or cannot be what else the configuration says.
+    """
+    if config.stage not in STAGES:
+        raise ModelError(f"unknown stage {config.stage!r}; known: {', '.join(STAGES)}")
+    channels = (config.stem_channels, *config.widths)
+    return STAGES[config.stage](
+        channels[index - 1],
+        channels[index],
+        config.units[index - 1],
+        block=config.block,
+        expansion=config.expansion,
+        kernel=config.kernel,
+        adaptivity=config.adaptivity,
+        open_units=config.open_units[index - 1],
+    )
+
+
+@register_stage("residual")
+class PositionAdaptiveStage(Stage):
     """A strided unit and open units, which always run, then residual units that run where a position has not halted.
 
-    The strided unit joins neighbouring positions in pairs: a matrix product in channels-last arithmetic. Halting
-    scores are read behind it, in front of the open units: those too were once under them.
+    Halting scores are read behind the strided unit, in front of the open units: those too were once under them.
     """
 
     def __init__(
@@ -91,9 +160,7 @@ class PositionAdaptiveStage(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch in_channels 1 in_positions"], gating: Gating) -> StageOutput:
         """Run the stage; halted positions carry their features on unchanged."""
-        if x.shape[-1] % 2:
-            x = functional.pad(x, (0, 1))
-        entry = x = torch.relu(self.merge_norm(self.merge(x)))
+        entry = x = self.join(x)
         batch, _, _, positions = x.shape
         for unit in self.open_units:
             x = x + unit(x)
@@ -107,3 +174,8 @@ class PositionAdaptiveStage(nn.Module):
                 x = x + gates[:, index, None, None] * unit(x)
         depth = (gates.detach() > 0).sum(dim=1)
         return StageOutput(x, depth, gates)
+
+    def fixed_macs(self, positions: int) -> int:
+        """MACs of strided and open units and of halting scores."""
+        always = self.merge.weight.numel() + len(self.open_units) * self.unit_macs
+        return positions * always + (0 if self.halting is None else self.halting.macs(positions))

@@ -21,7 +21,7 @@ from torch.func import functional_call
 
 from specnet.errors import ModelError
 from specnet.nn.blocks import Block
-from specnet.nn.config import NetworkConfig
+from specnet.nn.config import NO_RELAY, RESIDUAL_STAGE, NetworkConfig
 from specnet.nn.halting import NONE
 from specnet.nn.heads import ExitHead, LinearExit
 from specnet.nn.network import HARD, ExitOutputs, Gating, SpecNet
@@ -56,6 +56,11 @@ class SuperNet(nn.Module):
         for config in widest:
             if replace(config, block=widest[0].block, head_bins=widest[0].head_bins) != widest[0]:
                 raise ModelError(f"widest networks differ in block and head_bins only, got {widest[0]} and {config}")
+            if (config.stage, config.relay) != (RESIDUAL_STAGE, NO_RELAY):
+                raise ModelError(
+                    "networks of a supernet have residual stages and no relay, "
+                    f"got {config.stage!r} and {config.relay!r}"
+                )
             if config.adaptivity != NONE or any(config.open_units) or any(config.dropped_units):
                 raise ModelError(f"networks of a supernet are static, expected adaptivity {NONE!r}, got {config}")
         self.exit0 = LinearExit(widest[0])

@@ -23,7 +23,7 @@ from specnet.datasets import Holdout, SpectraDataset
 from specnet.errors import ConfigurationError, ModelError
 from specnet.nn import SpecNet
 from specnet.nn.bottleneck import Bottleneck
-from specnet.nn.splitting import check_split, run_behind, run_until
+from specnet.nn.splitting import check_bottleneck, run_behind, run_until
 from specnet.training.augmentation import create_augmentation
 from specnet.training.bottleneck_codec import learned_codec, sent_patches
 from specnet.training.bottleneck_recipe import BottleneckRecipe
@@ -72,7 +72,7 @@ def train_bottleneck(
         raise ConfigurationError(
             f"{type(network).__name__} is a baseline for comparison; bottlenecks are for networks of specnet's own"
         )
-    check_split(network, recipe.split)
+    check_bottleneck(network, recipe.split)
     rows = split_file(data, run.config.seed, run.config.fold).rows(Holdout.TRAIN)
     dataset = SpectraDataset(data, rows, transform=run.pipeline.bind(run.source_axis))
     spectra = torch.stack([dataset[index][0] for index in range(len(dataset))])

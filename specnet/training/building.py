@@ -14,7 +14,7 @@ from specnet.nn import SpecNet, create_model
 from specnet.nn.coded import with_bottleneck
 from specnet.nn.config import PRESETS
 from specnet.nn.protocol import ExitNetwork
-from specnet.nn.splitting import check_split
+from specnet.nn.splitting import check_bottleneck
 from specnet.training.bottleneck_recipe import BottleneckRecipe
 from specnet.training.config import TrainConfig
 from specnet.training.linear import LinearChoice, write_linear_exit
@@ -55,7 +55,7 @@ def build_network(config: TrainConfig, n_points: int, n_classes: int, linear: Li
         recipe = BottleneckRecipe(config.bottleneck, config.bottleneck_price)
         if not isinstance(network, SpecNet):
             raise ModelError(f"preset {config.preset!r} has no split points, so no bottleneck can be trained with it")
-        check_split(network, config.bottleneck)
+        check_bottleneck(network, config.bottleneck)
         return with_bottleneck(network, config.bottleneck, recipe.shape(network))
     return network
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from specnet.errors import ConfigurationError
 from specnet.nn import PRESETS, SpecNet, create_model
-from specnet.nn.splitting import check_split
+from specnet.nn.splitting import check_bottleneck
 from specnet.preprocessing import list_pipelines
 from specnet.training.augmentation import create_augmentation
 from specnet.training.building import load_backbone
@@ -60,7 +60,7 @@ def check_recipe(config: TrainConfig, *, n_points: int, n_classes: int) -> None:
     if config.bottleneck:
         if not isinstance(network, SpecNet):
             raise ConfigurationError(f"preset {config.preset!r} has no split points, so --bottleneck cannot be had")
-        check_split(network, config.bottleneck)
+        check_bottleneck(network, config.bottleneck)
     if config.backbone:
         if not ours:
             raise ConfigurationError(f"preset {config.preset!r} takes no backbone; those that do: {', '.join(PRESETS)}")

@@ -60,7 +60,7 @@ def judge_coded(
     with torch.no_grad():
         for start in range(0, len(spectra), BATCH):
             handover = run_until(network, split, torch.from_numpy(spectra[start : start + BATCH])[:, None])
-            adaptive = network.stage(split).halting is not None
+            adaptive = network.any_stage(split).halting is not None
             restored = []
             for row, features in enumerate(handover.features.numpy()):
                 active = handover.depth[row].numpy() > 0 if adaptive else None

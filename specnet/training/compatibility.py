@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from specnet.errors import ConfigurationError
+from specnet.nn.config import NO_RELAY
 from specnet.training.config import TrainConfig
 
 LABEL_LOSSES = (
@@ -52,6 +53,8 @@ def check_losses(config: TrainConfig) -> None:
         others = [other for other in losses if other in AGREEMENT_LOSSES]
         if name in losses and others:
             raise ConfigurationError(f"loss {name} does not go with {', '.join(others)}: {reason}")
+    if "boosted" in losses and config.relay != NO_RELAY:
+        raise ConfigurationError(f"loss boosted does not go with the relay {config.relay!r}: {ALONE['boosted']}")
     for name, reason in ALONE.items():
         if name in losses and config.additive:
             raise ConfigurationError(f"loss {name} does not go with exits that are added to exit 0: {reason}")

@@ -6,12 +6,15 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from specnet.errors import ConfigurationError, ModelError
+from specnet.nn.config import NO_RELAY, RESIDUAL_STAGE
 
 ENOUGH_STEPS = 1500
 FEWEST_EPOCHS = 20
 AUTO = "auto"
-NETWORK_OPTIONS = ("adaptivity", "block", "head", "tap", "additive")
+NETWORK_OPTIONS = ("adaptivity", "stage", "block", "head", "relay", "tap", "additive")
 """Fields that say what is built; networks without such a part ignore them."""
+LATER_PARTS = {"stage": RESIDUAL_STAGE, "relay": NO_RELAY}
+"""Parts of the network that there was one of in the first runs."""
 SHAPE_OPTIONS = ("widths", "units", "stem_channels", "head_bins", "head_channels")
 """Fields that replace those of the preset where they are given."""
 BOTTLENECK_OPTIONS = ("bottleneck", "bottleneck_price")
@@ -32,7 +35,7 @@ class TrainConfig:
     preprocessing
         Name of a pipeline preset, see `specnet.preprocessing.list_pipelines`; ``"auto"`` chooses among those that suit
         the axis by cross-validating exit 0 on the training spectra.
-    adaptivity, block, head, tap, additive
+    adaptivity, stage, block, head, relay, tap, additive
         Parts of the network, see `specnet.nn.NetworkConfig`. Additive exits learn what exit 0 leaves over; None lets
         pilots decide where they run, and is no otherwise: it gains points on some sets of spectra and costs many on
         others.
@@ -77,8 +80,10 @@ class TrainConfig:
     preset: str = "tiny"
     preprocessing: str = AUTO
     adaptivity: str = "gate"
+    stage: str = RESIDUAL_STAGE
     block: str = "depthwise"
     head: str = "binned"
+    relay: str = NO_RELAY
     tap: str = "identity"
     additive: bool | None = None
     widths: tuple[int, ...] = ()
@@ -171,6 +176,7 @@ class TrainConfig:
         unused = [name for name in SHAPE_OPTIONS if not getattr(self, name)]
         if not self.bottleneck:
             unused += BOTTLENECK_OPTIONS
+        unused += [name for name, plainly in LATER_PARTS.items() if getattr(self, name) == plainly]
         unused += [name for name, loss in LOSS_OPTIONS.items() if loss not in self.losses]
         for name in ("widths", "units"):
             plain[name] = list(plain[name])

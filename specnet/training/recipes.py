@@ -111,6 +111,15 @@ RECIPES: dict[str, Recipe] = {
         {**_PLAIN, "losses": ("cascade",), "phases": "stagewise"},
         score="gate",
     ),
+    "ztw": Recipe(
+        "a frozen backbone whose exits see what the exit before said, answering together (Zero Time Waste)",
+        {**_PLAIN, "relay": "cascade", "phases": "heads"},
+        combiner="geometric",
+    ),
+    "lsanet": Recipe(
+        "exits that attend to the features of all exits so far, and learn from each other (LSANet)",
+        {**_PLAIN, "relay": "attention", "losses": ("cross_entropy", "synergy")},
+    ),
     "sdn": Recipe(
         "shallow-deep network: pooled heads whose losses are ramped up, without exit 0",
         {**_PLAIN, "head": "pooled", "losses": ("ramped_cross_entropy",)},
@@ -141,6 +150,10 @@ RECIPES: dict[str, Recipe] = {
         combiner="product",
     ),
     "ghost": Recipe("the default with C-Ghost blocks", {"block": "ghost"}),
+    "g_ghost": Recipe(
+        "joint training of G-Ghost stages: between first and last unit half of the channels are cheap",
+        {**_PLAIN, "stage": "g_ghost"},
+    ),
     "dense": Recipe(
         "the default without adaptive depth",
         {"adaptivity": "none", "losses": ("cross_entropy",)},

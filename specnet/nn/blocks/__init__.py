@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from specnet.nn.blocks.block import BLOCKS, RESIDUAL_START, Block, create_block, register_block
+from specnet.nn.blocks.block import BLOCKS, RESIDUAL_START, Block, create_block, pointwise_conv, register_block
 from specnet.nn.blocks.depthwise import Depthwise
 from specnet.nn.blocks.ghost import Ghost
 from specnet.nn.blocks.plain import Plain
 
-__all__ = ["BLOCKS", "RESIDUAL_START", "Block", "Depthwise", "Ghost", "Plain", "create_block", "register_block"]
+__all__ = [
+    "BLOCKS",
+    "RESIDUAL_START",
+    "Block",
+    "Depthwise",
+    "Ghost",
+    "Plain",
+    "create_block",
+    "pointwise_conv",
+    "register_block",
+]

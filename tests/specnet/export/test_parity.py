@@ -11,10 +11,24 @@ from torch import Tensor, nn
 
 from specnet.errors import ModelError
 from specnet.export import MASK, SKIP, Segment, UnitForm, export_segments, fastest_forms
-from specnet.nn import ADAPTIVITIES, BLOCKS, HEADS, PRESETS, NetworkConfig, SpecNet, create_model
+from specnet.export.relays import emit_relay
+from specnet.nn import (
+    ADAPTIVITIES,
+    BLOCKS,
+    HEADS,
+    PRESETS,
+    RELAYS,
+    STAGES,
+    NetworkConfig,
+    SpecNet,
+    Stage,
+    create_model,
+)
 from specnet.nn.blocks import Block
+from specnet.nn.config import NO_RELAY
 from specnet.nn.halting import NONE, Halting
 from specnet.nn.heads import ExitHead
+from specnet.nn.relays import Cascade
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TOLERANCE = 1e-4
@@ -152,6 +166,41 @@ def test_every_adaptivity_block_and_head_agree_together(adaptivity: str, block: 
         depths = _compare(network, random_spectra(batch, 117))
     found = np.unique(np.concatenate([depth.ravel() for depth in depths]))
     assert len(found) > 1
+
+
+@pytest.mark.parametrize("relay", sorted([NO_RELAY, *RELAYS]))
+@pytest.mark.parametrize("head", sorted(HEADS))
+@pytest.mark.parametrize("stage", sorted(STAGES))
+def test_every_stage_head_and_relay_agree_together(stage: str, head: str, relay: str) -> None:
+    for preset, n_classes in (("nano", 5), ("small", 200)):  # more and fewer classes than a stage has channels
+        network = random_model(preset, 133, n_classes=n_classes, adaptivity=NONE, stage=stage, head=head, relay=relay)
+        for batch in (1, 5):
+            _compare(network, random_spectra(batch, 133))
+
+
+class _UnknownRelay(Cascade):
+    pass
+
+
+class _UnknownStage(Stage):
+    def __init__(self, in_channels: int, channels: int, units: int, **options: object) -> None:
+        super().__init__()
+        self.halting, self.unit_macs = None, 0
+        self.merge = nn.Conv2d(in_channels, channels, (1, 2), stride=(1, 2), bias=False)
+        self.merge_norm = nn.BatchNorm2d(channels)
+
+    def fixed_macs(self, positions: int) -> int:
+        return 0
+
+
+def test_relays_and_stages_without_an_onnx_form_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(STAGES, "unknown", _UnknownStage)
+    with pytest.raises(ModelError, match="stage _UnknownStage has no ONNX form"):
+        export_segments(create_model("nano", n_points=128, n_classes=3, adaptivity=NONE, stage="unknown"))
+    emit_relay.register(_UnknownRelay, emit_relay.dispatch(object))
+    monkeypatch.setitem(RELAYS, "unknown", _UnknownRelay)
+    with pytest.raises(ModelError, match="relay _UnknownRelay has no ONNX form"):
+        export_segments(create_model("nano", n_points=128, n_classes=3, adaptivity=NONE, relay="unknown"))
 
 
 @pytest.mark.parametrize("adaptivity", sorted(ADAPTIVITIES))
