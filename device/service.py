@@ -114,7 +114,9 @@ class DeviceService:
             self._opened = open_model(self._store, Path(configuration.bundle))
             self._trial = ModelTrial(self._store, self._opened, configuration.models.confirm_after)
             bundle = self._opened.bundle
-            self._connect(bundle, self._equip(bundle), RecordWriter(stream, stopped.set), on_answer)
+            instrument = self._equip(bundle)
+            bundle.release()
+            self._connect(bundle, instrument, RecordWriter(stream, stopped.set), on_answer)
             undo.pop_all()
 
     def _equip(self, bundle: Bundle) -> Instrument:

@@ -55,7 +55,7 @@ class Bundle:
     axis: SpectralAxis
     source_axis: SpectralAxis
     pipeline: Pipeline
-    files: Mapping[str, bytes] = field(repr=False)
+    files: dict[str, bytes] = field(repr=False)
 
     @property
     def bundle_id(self) -> str:
@@ -74,6 +74,11 @@ class Bundle:
             for name, info in self.manifest.bottlenecks.items()
         }
         return {**CODECS, **learned}
+
+    def release(self) -> None:
+        """Forget the files, in a process that has loaded what it runs and keeps manifest, axes, pipeline and codecs."""
+        self.codecs  # noqa: B018 - made from the files
+        self.files.clear()
 
     def selftest(self) -> dict[str, NDArray[Any]]:
         """Self-test vectors: `intensity` on the source axis, and `logits` ``(E, n, C)`` of every exit."""

@@ -132,7 +132,17 @@ class Terms:
 
 
 LinkMaker = Callable[[Terms], Link]
-"""A class of connections; one that was made connects in `Link.run`."""
+"""Makes connections, which connect in `Link.run`."""
+
+
+def paho_link(terms: Terms) -> Link:
+    """Make a connection by way of paho.
+
+    It is loaded here, for the first connection: with what it needs it takes 4 MB, and a node without a broker has none.
+    """
+    from specnet.mqtt.connection import Connection
+
+    return Connection(terms)
 
 
 class Receipt(NamedTuple):

@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 
 from specnet.errors import BrokerError, MessageTooLargeError
-from specnet.mqtt.connection import Connection
-from specnet.mqtt.link import LinkMaker
+from specnet.mqtt.link import LinkMaker, paho_link
 from specnet.mqtt.messages import Incoming, Will, check_qos, check_topic, check_topic_filter, packet_bytes
 from specnet.mqtt.settings import BrokerSettings
 from specnet.mqtt.supervisor import Client, Supervisor
@@ -89,7 +88,7 @@ class MqttSession:
         manual_ack: bool = False,
         receive_maximum: int = 20,
         logger: logging.Logger = _LOGGER,
-        link: LinkMaker = Connection,
+        link: LinkMaker = paho_link,
     ) -> None:
         if not 1 <= len(client_id.encode()) <= MAX_CLIENT_ID_BYTES:
             raise BrokerError(f"a client id has 1 to {MAX_CLIENT_ID_BYTES} bytes, got {client_id!r}")

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from specnet.mqtt.backoff import BackOff
-from specnet.mqtt.connection import Connection
-from specnet.mqtt.link import End, Link, LinkMaker, Receipt, Terms
+from specnet.mqtt.link import End, Link, LinkMaker, Receipt, Terms, paho_link
 from specnet.mqtt.messages import Incoming, Will
 from specnet.mqtt.protocol import VersionChoice
 from specnet.mqtt.settings import BrokerSettings
@@ -43,7 +42,7 @@ class Client:
     manual_ack: bool
     receive_maximum: int
     logger: logging.Logger
-    link: LinkMaker = Connection
+    link: LinkMaker = paho_link
 
 
 class Supervisor:
@@ -173,7 +172,7 @@ class Supervisor:
 
     def _new_connection(self) -> Link:
         version, probe = self._versions.version, self._versions.probing
-        make = self._client.link if version == "5" and not probe else Connection
+        make = self._client.link if version == "5" and not probe else paho_link
         return make(
             Terms(
                 self._settings,
