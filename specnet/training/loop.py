@@ -120,7 +120,6 @@ def _optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer
         [{"params": group} for group in groups],
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
-        fused=True,  # one pass over all weights: they are many small tensors
     )
 
 
