@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "source",
         type=Path,
         help=f".npz with X, y, axis ..., a table {', '.join(TEXT_SUFFIXES)}, "
-        f"or results of a gateway {', '.join(ANSWER_SUFFIXES)}",
+        f"or results of a gateway {', '.join(ANSWER_SUFFIXES)} (.dsn: a file that says where PostgreSQL is)",
     )
     parser.add_argument("out", type=Path, help="HDF5 file to write")
     units = sorted({unit for known in UNITS.values() for unit in known})

@@ -1,7 +1,8 @@
-"""Import spectra that gateways have answered: from an SQLite sink, from day files, from a recorded topic."""
+"""Import spectra that gateways have answered: from their databases, from day files, from a recorded topic."""
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -17,6 +18,7 @@ from specnet.datasets.importing.draft import Draft, finish
 from specnet.datasets.importing.labels import as_labels
 from specnet.datasets.importing.npz import sha256_of
 from specnet.datasets.importing.options import ImportOptions
+from specnet.datasets.importing.postgresql import ResultDatabase
 from specnet.datasets.reading import read_spectra
 from specnet.datasets.table import SpectraTable
 from specnet.errors import AxisError, CodecError, DatasetError
@@ -24,7 +26,8 @@ from specnet.wire.records import RecordId, ResultRecord, SpectrumSource
 
 MAX_JSONL_BYTES = 2 << 30
 MAX_LINE_BYTES = 4 << 20
-SUFFIXES = (".sqlite", ".jsonl", ".h5")
+DSN = ".dsn"
+SUFFIXES = (".sqlite", DSN, ".jsonl", ".h5")
 
 Labels = Literal["none", "predicted"]
 _FLAGS = ("known", "audit")
@@ -39,8 +42,8 @@ def import_answers(
     Parameters
     ----------
     path
-        An SQLite file of the sink ``sqlite``, a day file of the sink ``hdf5``, or a file with one JSON document of the
-        sink ``mqtt`` in each line.
+        An SQLite file of the sink ``sqlite``, a file with the connection string of the sink ``postgresql``, a day file
+        of the sink ``hdf5``, or a file with one JSON document of the sink ``mqtt`` in each line.
     options
         What to keep. Where there are spectra on several axes, the condition ``axis_id=...`` chooses one.
     labels
@@ -68,7 +71,9 @@ def import_answers(
         notes.append("the labels are what gateways answered, not the truth: look at them before you train on them")
     else:
         notes.append(f"what gateways answered is in the column {PREDICTED}; --labels predicted makes labels of it")
-    finished, more = finish(draft, path, _as_measured(options, table, path), sha256_of(path))
+    # a connection string says nothing of the data, and its hash might help to guess a password
+    content = hashlib.sha256(table.intensity.tobytes()).hexdigest() if path.suffix == DSN else sha256_of(path)
+    finished, more = finish(draft, path, _as_measured(options, table, path), content)
     stated = {"labels": f"predicted by models: {table.provenance['bundles']}"} if labels == "predicted" else {}
     return replace(finished, provenance={**table.provenance, **finished.provenance, **stated}), notes + more
 
@@ -82,7 +87,7 @@ def _read(path: Path, options: ImportOptions) -> tuple[SpectraTable, list[str], 
         return table, [], options
     chosen = [condition.partition("=")[2] for condition in options.where if condition.startswith(f"{_BY_AXIS}=")]
     rest = tuple(condition for condition in options.where if not condition.startswith(f"{_BY_AXIS}="))
-    read = _from_database if path.suffix.lower() == ".sqlite" else _from_lines
+    read = {".sqlite": _from_sqlite, DSN: _from_postgresql}.get(path.suffix.lower(), _from_lines)
     records, notes = _unique(read(path), path)
     try:
         table = answered_table(_one_axis(records, chosen, path), path.stem)
@@ -139,24 +144,38 @@ def _one_axis(records: Sequence[ResultRecord], chosen: Sequence[str], path: Path
     return [record for record in records if record.source is not None and record.source.id == wanted[0]]
 
 
-def _from_database(path: Path) -> Iterator[ResultRecord]:
+def _from_sqlite(path: Path) -> Iterator[ResultRecord]:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             connection.row_factory = sqlite3.Row
-            sources = {
-                row["id"]: SpectrumSource(
-                    quantity=row["quantity"],
-                    unit=row["unit"],
-                    intensity_unit=row["intensity_unit"],
-                    values=msgspec.json.decode(row["axis_values"], type=tuple[float, ...]),
-                )
-                for row in connection.execute("SELECT * FROM sources")
-            }
             # a gateway answers far more features than raw spectra: those are not even looked at
-            for row in connection.execute("SELECT * FROM results WHERE spectrum IS NOT NULL ORDER BY rowid"):
-                yield _record(dict(row), sources)
+            results = connection.execute("SELECT * FROM results WHERE spectrum IS NOT NULL ORDER BY rowid")
+            yield from _records(map(dict, connection.execute("SELECT * FROM sources")), map(dict, results))
     except (sqlite3.Error, msgspec.MsgspecError, KeyError, IndexError) as error:
         raise DatasetError(f"{path}: not a database of results, or a damaged one: {error}") from error
+
+
+def _from_postgresql(path: Path) -> Iterator[ResultRecord]:
+    database = ResultDatabase(path)
+    try:
+        yield from _records(database.sources(), database.results())
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise DatasetError(f"{path}: not a database of results: {error}") from error
+
+
+def _records(sources: Iterable[dict[str, Any]], results: Iterable[dict[str, Any]]) -> Iterator[ResultRecord]:
+    """Make records of the rows of both tables of a sink."""
+    known = {
+        row["id"]: SpectrumSource(
+            quantity=row["quantity"],
+            unit=row["unit"],
+            intensity_unit=row["intensity_unit"],
+            values=msgspec.json.decode(row["axis_values"], type=tuple[float, ...]),
+        )
+        for row in sources
+    }
+    for row in results:
+        yield _record(row, known)
 
 
 def _record(row: dict[str, Any], sources: dict[str, SpectrumSource]) -> ResultRecord:
