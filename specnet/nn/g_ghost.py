@@ -44,14 +44,12 @@ class GGhostStage(Stage):
         adaptivity: str,
         open_units: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(in_channels, channels)
         if adaptivity != NONE or open_units:
             raise ModelError(
                 "stage 'g_ghost' mixes all positions, so none can halt alone: expected adaptivity 'none' and no open "
                 f"units, got {adaptivity!r} and {open_units}"
             )
-        self.merge = nn.Conv2d(in_channels, channels, (1, 2), stride=(1, 2), bias=False)
-        self.merge_norm = nn.BatchNorm2d(channels)
         self.halting, self.n_units, self.unit_macs = None, units, 0
         thin = max(0, units - 1)
         self.cheap_channels = channels // 2 if thin else 0

@@ -60,11 +60,14 @@ class Stage(nn.Module):
     An exit may stand behind a stage, never within it.
     """
 
-    merge: nn.Conv2d
-    merge_norm: nn.BatchNorm2d
     halting: Halting | None
     unit_macs: int
     """MACs of one residual unit at one position, where units may be skipped; 0 where they always run."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.merge = nn.Conv2d(in_channels, channels, (1, 2), stride=(1, 2), bias=False)
+        self.merge_norm = nn.BatchNorm2d(channels)
 
     def forward(self, x: Float[Tensor, "batch in_channels 1 in_positions"], gating: Gating) -> StageOutput:
         """Run the stage."""
@@ -82,7 +85,7 @@ class Stage(nn.Module):
 
 
 T = TypeVar("T", bound=type[Stage])
-STAGES: dict[str, type[Stage]] = {}
+STAGES: dict[str, Callable[..., Stage]] = {}
 
 
 def register_stage(name: str) -> Callable[[T], T]:
@@ -137,9 +140,7 @@ class PositionAdaptiveStage(Stage):
         adaptivity: str,
         open_units: int = 0,
     ) -> None:
-        super().__init__()
-        self.merge = nn.Conv2d(in_channels, channels, (1, 2), stride=(1, 2), bias=False)
-        self.merge_norm = nn.BatchNorm2d(channels)
+        super().__init__(in_channels, channels)
         self.halting = create_halting(adaptivity, channels, units)
         self.open_units = nn.ModuleList([create_block(block, channels, expansion, kernel) for _ in range(open_units)])
         self.units = nn.ModuleList([create_block(block, channels, expansion, kernel) for _ in range(units)])

@@ -184,10 +184,8 @@ class _UnknownRelay(Cascade):
 
 class _UnknownStage(Stage):
     def __init__(self, in_channels: int, channels: int, units: int, **options: object) -> None:
-        super().__init__()
+        super().__init__(in_channels, channels)
         self.halting, self.unit_macs = None, 0
-        self.merge = nn.Conv2d(in_channels, channels, (1, 2), stride=(1, 2), bias=False)
-        self.merge_norm = nn.BatchNorm2d(channels)
 
     def fixed_macs(self, positions: int) -> int:
         return 0
