@@ -22,3 +22,11 @@ def test_no_module_of_the_device_loads_anything_heavy() -> None:
     code = f"{load}; print(json.dumps([*sys.modules]))"
     done = subprocess.run([sys.executable, "-c", code, *modules], cwd=ROOT, capture_output=True, text=True, check=True)
     assert HEAVY.isdisjoint(json.loads(done.stdout))
+
+
+def test_paho_is_loaded_when_there_is_a_broker_to_connect_to() -> None:
+    code = "import json, sys; import device.cli; print(json.dumps([*sys.modules]))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert "specnet.mqtt.session" in found
+    assert not [name for name in found if name.startswith("paho.mqtt.client")]

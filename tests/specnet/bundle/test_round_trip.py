@@ -6,12 +6,14 @@ import zipfile
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from support_bundle import make_bundle
 
 from specnet.bundle import FORMAT, read_bundle, write_bundle
 from specnet.errors import BundleError
 from specnet.manifest import MANIFEST, SELFTEST, WEIGHTS
+from specnet.runtime import Segments
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
@@ -68,3 +70,19 @@ def test_shapes_of_split_points_are_inputs_of_the_next_segment(packed: Path) -> 
     for split in (-1, manifest.n_stages):
         with pytest.raises(BundleError, match=f"split {split} leaves nothing for the gateway"):
             manifest.split_shape(split)
+
+
+def test_a_bundle_whose_files_are_forgotten_still_runs_and_decodes(packed: Path) -> None:
+    bundle, whole = read_bundle(packed), read_bundle(packed)
+    segments = Segments(bundle)
+    spectra = whole.pipeline.bind(whole.source_axis)(whole.selftest()["intensity"])
+    before, _ = segments.run_all(spectra)
+    bundle.release()
+    assert not bundle.files
+    np.testing.assert_array_equal(segments.run_all(spectra)[0], before)
+    assert bundle.codecs.keys() == whole.codecs.keys()
+    assert (bundle.bundle_id, bundle.axis, bundle.pipeline.to_list()) == (
+        whole.bundle_id,
+        whole.axis,
+        whole.pipeline.to_list(),
+    )
