@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,15 +31,15 @@ def write_atomically(path: Path | str, write: Callable[[Path], None], *, mode: i
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    # named before it is made: an interruption at any moment then finds what to remove
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         if mode is None:
-            # mkstemp makes files private; a result is as readable as any other file of this user
+            # it was private so far; a result is as readable as any other file of this user
             umask = os.umask(0)
             os.umask(umask)
             mode = 0o666 & ~umask

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -105,3 +106,22 @@ def test_a_secret_is_private_while_it_is_written_and_afterwards(tmp_path: Path) 
 
     path = write_atomically(tmp_path / "key", write, mode=0o600)
     assert [*seen, stat.S_IMODE(path.stat().st_mode)] == [0o600, 0o600]
+
+
+def test_an_interruption_right_after_the_temporary_file_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def interrupted(path: Any, flags: int, *mode: int) -> int:
+        descriptor = real(path, flags, *mode)
+        if flags & os.O_CREAT:
+            os.close(descriptor)
+            raise KeyboardInterrupt
+        return descriptor
+
+    monkeypatch.setattr(os, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "file", b"content")
+    monkeypatch.undo()
+    assert not list(tmp_path.iterdir())
