@@ -41,7 +41,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     rows = method_rows(comparison.cells)
     table(
         f"{args.data.name}: accuracy in percent, means over {varied(plan)}; exits as combined",
-        ("method", "exits", *(f"{budget:.0%}" for budget in BUDGETS), "us at 25%", "chosen +- SE", "training s"),
+        (
+            "method",
+            "exits",
+            *(f"{budget:.0%}" for budget in BUDGETS),
+            "us at 25%",
+            "chosen +- SE",
+            "its MACs",
+            "less joint +- SE",
+            "training s",
+        ),
         [_line(row) for row in rows],
     )
     for row in comparison.rows:
@@ -72,12 +81,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _line(row: MethodRow) -> tuple[str, ...]:
     """Put what fits on a terminal into one line; the files have all."""
+    from specnet.evaluation.comparison.method_table import percent
+
     quarter, chosen = row.us[1], row.operating_point
     return (
         row.method,
         " ".join(f"{100 * spread.mean:.1f}" for spread in row.exits),
         *("" if spread is None else f"{100 * spread.mean:.1f}" for spread in row.budgets),
         "" if quarter is None else f"{quarter.mean:.0f}",
-        f"{100 * chosen.mean:.1f}" + ("" if chosen.se is None else f" +- {100 * chosen.se:.1f}"),
+        percent(chosen),
+        f"{row.share.mean:.0%}",
+        percent(row.gain),
         "" if row.training_seconds is None else f"{row.training_seconds.mean:.0f}",
     )

@@ -24,7 +24,7 @@ def cell(method: str, seed: int, accuracies: list[float], budgets: dict[float, f
             {"budget": budget, "accuracy": accuracy, "exit_shares": shares} for budget, accuracy in budgets.items()
         ],
         "static_macs": STATIC_MACS,
-        "operating_point": {"accuracy": accuracies[-1]},
+        "operating_point": {"accuracy": accuracies[-1], "mean_macs": 300},
     }
     detail = {"report": report, "cumulative_us": [10.0 * (k + 1) for k in range(len(accuracies))]}
     plain = {"kind": "network", "detail": {**detail, "training_seconds": 7.0}, "identity": {}}
@@ -51,6 +51,22 @@ def test_a_budget_buys_the_best_that_was_found_within_it() -> None:
     assert [spread.mean for spread in joint.exits] == pytest.approx([0.55, 0.65, 0.75])
     assert joint.training_seconds is not None
     assert joint.training_seconds.mean == 7.0
+
+
+def test_gains_are_over_the_reference_on_the_same_seed() -> None:
+    joint, sdn = method_rows(CELLS)
+    assert joint.gain is not None
+    assert (joint.gain.mean, joint.gain.sd, joint.share.mean) == (0.0, 0.0, 0.3)
+    assert sdn.gain is not None
+    assert sdn.gain.mean == pytest.approx(((0.2 - 0.7) + (0.4 - 0.8)) / 2)
+    assert sdn.quarter_gain is None  # it has no exit that is cheap enough
+    moved = cell("dks", 0, [0.6, 0.7, 0.9], {249: 0.75}), cell("dks", 1, [0.6, 0.7, 0.7], {249: 0.75})
+    dks = method_rows([*CELLS, *moved])[-1]
+    assert dks.gain is not None
+    assert dks.quarter_gain is not None
+    assert (dks.gain.mean, dks.quarter_gain.mean) == pytest.approx((0.05, 0.05))
+    assert dks.gain.se == pytest.approx(0.15)
+    assert method_rows(CELLS[2:])[0].gain is None
 
 
 def test_methods_that_failed_somewhere_and_simple_ones_have_no_row() -> None:
