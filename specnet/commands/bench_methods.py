@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         When the file cannot be read.
     """
     from specnet.evaluation.comparison import compare, early_exit_methods
-    from specnet.evaluation.comparison.method_table import BUDGETS, method_rows, write_method_tables
+    from specnet.evaluation.comparison.method_table import BUDGETS, REFERENCE, method_rows, write_method_tables
     from specnet.evaluation.plots import plot_comparison
 
     plan = comparison_plan(args, early_exit_methods)
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             "us at 25%",
             "chosen +- SE",
             "its MACs",
-            "less joint +- SE",
+            f"less {REFERENCE} +- SE",
             "training s",
         ),
         [_line(row) for row in rows],
