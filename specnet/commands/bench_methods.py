@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     from specnet.evaluation.comparison import compare, early_exit_methods
     from specnet.evaluation.comparison.method_table import BUDGETS, REFERENCE, method_rows, write_method_tables
-    from specnet.evaluation.plots import plot_comparison
+    from specnet.evaluation.plots import plot_methods
 
     plan = comparison_plan(args, early_exit_methods)
     with ComparisonProgress() as shown:
@@ -57,9 +57,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for error, count in row.errors.items():
             say(f"{row.label} failed {count} time(s): {error}")
     csv_path, markdown = write_method_tables(rows, plan.out)
-    figure = plot_comparison(
-        comparison.to_dict()["rows"], comparison.curves, plan.out / "methods.png", title=args.data.stem
-    )
+    figure = plot_methods(rows, plan.out / "methods.png", title=args.data.stem)
     say(f"written to {csv_path}, {markdown} and {figure}")
     return {
         "bench": "methods",

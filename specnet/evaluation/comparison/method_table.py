@@ -38,6 +38,8 @@ class MethodRow:
         Mean microseconds of a spectrum within each of them, one thread, batch 1.
     operating_point
         Accuracy of the operating point that calibration chose.
+    operating_us
+        Mean microseconds of a spectrum there.
     share
         Its MACs, as a share of the full network's.
     gain, quarter_gain
@@ -52,6 +54,7 @@ class MethodRow:
     budgets: tuple[Spread | None, ...]
     us: tuple[Spread | None, ...]
     operating_point: Spread
+    operating_us: Spread
     share: Spread
     gain: Spread | None
     quarter_gain: Spread | None
@@ -118,6 +121,14 @@ def _row(method: str, cells: Sequence[Cell], reference: Sequence[Cell]) -> Metho
         budgets=over(0),
         us=over(1),
         operating_point=Spread.of(_chosen(cells)),
+        operating_us=Spread.of(
+            {
+                (cell.seed, cell.fold): float(
+                    np.dot(cell.detail["report"]["operating_point"]["exit_shares"], cell.detail["cumulative_us"])
+                )
+                for cell in cells
+            }
+        ),
         share=each(lambda report: float(report["operating_point"]["mean_macs"] / report["static_macs"])),
         gain=_gain(_chosen(cells), _chosen(reference), len(cells)),
         quarter_gain=_gain(_accuracies(cells), _accuracies(reference), len(cells)),
@@ -139,6 +150,7 @@ def _head(rows: Sequence[MethodRow]) -> list[str]:
         *(f"us at {budget:.0%}" for budget in BUDGETS),
         "operating point",
         "its MACs",
+        "its us",
         f"less {REFERENCE}",
         f"less {REFERENCE} at 25%",
         "training s",
@@ -157,6 +169,7 @@ def _line(row: MethodRow, head: Sequence[str]) -> list[str]:
         *("" if spread is None else f"{spread.mean:.0f}" for spread in row.us),
         percent(row.operating_point),
         f"{row.share.mean:.0%}",
+        f"{row.operating_us.mean:.0f}",
         percent(row.gain),
         percent(row.quarter_gain),
         "" if row.training_seconds is None else f"{row.training_seconds.mean:.0f}",
@@ -174,6 +187,7 @@ def write_method_tables(rows: Sequence[MethodRow], folder: Path) -> tuple[Path, 
             **{f"within {budget:g}": spread for budget, spread in zip(BUDGETS, row.budgets, strict=True)},
             **{f"us within {budget:g}": spread for budget, spread in zip(BUDGETS, row.us, strict=True)},
             "operating point": row.operating_point,
+            "us at operating point": row.operating_us,
             "operating point's share of MACs": row.share,
             f"operating point less {REFERENCE}": row.gain,
             f"within 0.25 less {REFERENCE}": row.quarter_gain,

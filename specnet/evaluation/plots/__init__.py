@@ -9,6 +9,7 @@ from specnet.evaluation.plots.confusion import plot_confusion
 from specnet.evaluation.plots.deployment import plot_deployment
 from specnet.evaluation.plots.depth_map import plot_depth_maps
 from specnet.evaluation.plots.exit_shares import plot_exit_shares
+from specnet.evaluation.plots.methods import plot_methods
 from specnet.evaluation.plots.rejection import plot_rejection
 from specnet.evaluation.plots.reliability_diagram import plot_reliability
 from specnet.evaluation.plots.saliency import plot_saliency
@@ -21,6 +22,7 @@ __all__ = [
     "plot_deployment",
     "plot_depth_maps",
     "plot_exit_shares",
+    "plot_methods",
     "plot_rejection",
     "plot_reliability",
     "plot_saliency",

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.image import imread
 
 from specnet.evaluation.comparison import Cell, early_exit_methods
 from specnet.evaluation.comparison.method_table import BUDGETS, method_rows, write_method_tables
+from specnet.evaluation.plots import plot_methods
 from specnet.training import RECIPES
 
 STATIC_MACS = 1000
@@ -24,7 +26,7 @@ def cell(method: str, seed: int, accuracies: list[float], budgets: dict[float, f
             {"budget": budget, "accuracy": accuracy, "exit_shares": shares} for budget, accuracy in budgets.items()
         ],
         "static_macs": STATIC_MACS,
-        "operating_point": {"accuracy": accuracies[-1], "mean_macs": 300},
+        "operating_point": {"accuracy": accuracies[-1], "mean_macs": 300, "exit_shares": shares},
     }
     detail = {"report": report, "cumulative_us": [10.0 * (k + 1) for k in range(len(accuracies))]}
     plain = {"kind": "network", "detail": {**detail, "training_seconds": 7.0}, "identity": {}}
@@ -95,3 +97,9 @@ def test_the_files_have_every_number(tmp_path: Path) -> None:
 def test_what_is_compared_has_early_exits() -> None:
     assert set(early_exit_methods()) == {name for name, recipe in RECIPES.items() if not recipe.static}
     assert {"specnet", "boostnet", "quicknets", "branchynet"} <= set(early_exit_methods())
+
+
+@pytest.mark.parametrize("cells", [[], CELLS[:1], CELLS], ids=["none", "one cell", "two methods"])
+def test_the_figure_is_drawn_of_whatever_there_is(cells: list[Cell], tmp_path: Path) -> None:
+    path = plot_methods(method_rows(cells), tmp_path / "methods.png", title="spectra")
+    assert imread(path).std() > 0
