@@ -101,6 +101,9 @@ def test_foreign_and_malformed_messages_are_counted_and_cost_nothing(any_broker:
     uplink = node.summary["uplink"]
     expected = {name: len(payloads) for name, payloads in for_device.items()}
     expected["undecodable"] += 2  # commands
+    # where a machine is slow, the device asks again before its answer has come, and then gets it twice
+    strangers = expected.pop("repeated")
+    assert strangers <= uplink["repeated"] <= strangers + uplink.get("sent_again", 0)
     assert {name: uplink.get(name, 0) for name in expected} == expected
     commands = node.of_type("command")
     assert [record["obeyed"] for record in commands] == [False] * 3
