@@ -17,6 +17,8 @@ from specnet.systemd import Notifier
 
 HELP = "read the spectrometer, answer, and ask the gateway when uncertain"
 EXAMPLE = "specnet-device run --config node.toml --count 100"
+M_ARENA_MAX = -8
+"""Of glibc's ``malloc.h``."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--count", type=int, default=0, metavar="N", help="stop after N spectra (default: no limit)")
     amount.add_argument("--once", action="store_true", help="stop after one spectrum")
-
-
-M_ARENA_MAX = -8
-"""Of glibc's ``malloc.h``."""
 
 
 def _share_one_heap() -> None:

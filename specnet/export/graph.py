@@ -116,7 +116,14 @@ class GraphBuilder:
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", *shape]) for name, shape in shapes.items()
         ]
         results = [helper.make_tensor_value_info(name, kind, ["n", *shape]) for name, (kind, shape) in outputs.items()]
-        graph = helper.make_graph(self._nodes, self._name, inputs, results, list(self._constants.values()))
+        # what nothing asks for is left out: the last exit has nobody to hand anything on to
+        nodes, wanted = list[onnx.NodeProto](), set(outputs)
+        for node in reversed(self._nodes):
+            if wanted.intersection(node.output):
+                nodes.insert(0, node)
+                wanted.update(node.input)
+        constants = [tensor for name, tensor in self._constants.items() if name in wanted]
+        graph = helper.make_graph(nodes, self._name, inputs, results, constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="specnet")
         model.ir_version = IR_VERSION
         onnx.checker.check_model(model, full_check=True)

@@ -39,8 +39,9 @@ def emit_relay(relay: Relay, graph: GraphBuilder, embedding: str, logits: str, r
 @emit_relay.register
 def _(relay: Cascade, graph: GraphBuilder, embedding: str, logits: str, received: str) -> str:
     if received and relay.weigh is not None:
-        logits = graph.node("Add", logits, _linear(graph, received, relay.weigh))
-    logits = graph.node("Identity", logits, output="logits")
+        logits = graph.node("Add", logits, _linear(graph, received, relay.weigh), output="logits")
+    else:
+        logits = graph.node("Identity", logits, output="logits")
     one, zero = graph.constant([1.0] * relay.size), graph.constant([0.0] * relay.size)
     return graph.node("LayerNormalization", logits, one, zero, axis=-1)
 

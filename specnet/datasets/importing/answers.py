@@ -72,7 +72,7 @@ def import_answers(
     else:
         notes.append(f"what gateways answered is in the column {PREDICTED}; --labels predicted makes labels of it")
     # a connection string says nothing of the data, and its hash might help to guess a password
-    content = hashlib.sha256(table.intensity.tobytes()).hexdigest() if path.suffix == DSN else sha256_of(path)
+    content = hashlib.sha256(table.intensity.tobytes()).hexdigest() if path.suffix.lower() == DSN else sha256_of(path)
     finished, more = finish(draft, path, _as_measured(options, table, path), content)
     stated = {"labels": f"predicted by models: {table.provenance['bundles']}"} if labels == "predicted" else {}
     return replace(finished, provenance={**table.provenance, **finished.provenance, **stated}), notes + more

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -77,12 +78,14 @@ def test_the_command_makes_a_file_that_says_nothing_of_the_password(
 ) -> None:
     _keep(server, *records(6))
     path = _dsn_file(tmp_path, server.dsn.replace("specnet@", f"specnet:{SECRET}@"))
+    path = path.rename(tmp_path / "Results.DSN")
     out = tmp_path / "labelled.h5"
     assert main(["import", str(path), str(out), "--labels", "predicted"]) == 0
     table = read_spectra(out)
     assert table.class_names == ("calcite", "gypsum", "quartz")
     assert table.provenance["labels"].startswith("predicted by models")
     assert SECRET.encode() not in out.read_bytes()
+    assert table.provenance["sha256"] != hashlib.sha256(path.read_bytes()).hexdigest()
     assert SECRET not in capsys.readouterr().out
 
 

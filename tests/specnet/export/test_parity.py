@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
@@ -176,6 +177,16 @@ def test_every_stage_head_and_relay_agree_together(stage: str, head: str, relay:
         network = random_model(preset, 133, n_classes=n_classes, adaptivity=NONE, stage=stage, head=head, relay=relay)
         for batch in (1, 5):
             _compare(network, random_spectra(batch, 133))
+
+
+@pytest.mark.parametrize("relay", sorted(RELAYS))
+def test_the_last_segment_computes_nothing_for_a_next_one(relay: str) -> None:
+    network = random_model("nano", 133, adaptivity=NONE, relay=relay)
+    graph = onnx.load_model_from_string(export_segments(network)[-1].data).graph
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    assert all(used.intersection(node.output) for node in graph.node)
+    assert all(constant.name in used for constant in graph.initializer)
+    assert not [node for node in graph.node if node.op_type in ("LayerNormalization", "Softplus")]
 
 
 class _UnknownRelay(Cascade):
