@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -36,7 +35,7 @@ from specnet.training.config import AUTO, TrainConfig
 from specnet.training.determinism import deterministic
 from specnet.training.linear import LinearChoice, choose_linear
 from specnet.training.loop import train_network
-from specnet.training.pilots import USUAL, choose_recipe
+from specnet.training.pilots import choose_recipe, without_pilots
 from specnet.training.preparation import compare_preprocessings, points_per_bin
 from specnet.training.run import Run
 from specnet.training.settling import settle
@@ -332,11 +331,10 @@ def _train(
         torch.manual_seed(recipe.seed)
         return build_network(recipe, spectra.shape[1], linear.out_of_fold.shape[1], linear)
 
+    choice = without_pilots(config)
     if config.augmentation == AUTO and len(held_labels):
         choice = choose_recipe(build, data, offsets, held_out, held_labels, config)
-        config = replace(config, augmentation=choice.augmentation, additive=choice.additive)
-    elif config.augmentation == AUTO:
-        config = replace(config, augmentation=USUAL)
+    config = choice.settled(config)
     network = build(config)
     additive = config.additive and network.exit0 is not None
     progress = train_network(network, data, config, offsets=offsets if additive else None)

@@ -79,7 +79,12 @@ def _add_network(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--bottleneck-price", type=float, metavar="P", help="nats of loss that a bit of it costs (default: 0.001)"
     )
-    group.add_argument("--backbone", metavar="FILE", help="weights to start from, as `specnet pretrain` writes them")
+    group.add_argument(
+        "--backbone",
+        metavar="FILE",
+        help="weights to start from, as `specnet pretrain` writes them; shipped for those that come with the software, "
+        "or none (default: --augmentation auto decides between these two, otherwise none)",
+    )
 
 
 def _add_training(group: argparse._ArgumentGroup) -> None:
@@ -96,12 +101,12 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--augmentation", metavar="NAME", help="auto, none, light or strong (default: auto, by pilots)")
     group.add_argument(
-        "--epochs", type=int, metavar="N", help="passes over the training spectra (default: 1500 steps, at least 20)"
+        "--epochs", type=int, metavar="N", help="passes over the training spectra (default: 1500 steps, at least 10)"
     )
     group.add_argument("--batch-size", type=int, metavar="N", help="spectra a step (default: 64)")
     group.add_argument("--learning-rate", type=float, metavar="R", help="highest learning rate (default: 0.003)")
     group.add_argument(
-        "--backbone-rate", type=float, metavar="R", help="learning rate of --backbone over the heads' (default: 0.3)"
+        "--backbone-rate", type=float, metavar="R", help="learning rate of the backbone over the heads' (default: 0.3)"
     )
     group.add_argument("--phases", metavar="NAME", help="joint, mixed, heads, stagewise or last_exit (default: joint)")
     group.add_argument(

@@ -15,6 +15,7 @@ from specnet.nn.coded import with_bottleneck
 from specnet.nn.config import PRESETS
 from specnet.nn.protocol import ExitNetwork
 from specnet.nn.splitting import check_bottleneck
+from specnet.training.backbones import backbone_path
 from specnet.training.bottleneck_recipe import BottleneckRecipe
 from specnet.training.config import TrainConfig
 from specnet.training.linear import LinearChoice, write_linear_exit
@@ -49,8 +50,8 @@ def build_network(config: TrainConfig, n_points: int, n_classes: int, linear: Li
         write_linear_exit(network.exit0, linear.scores)
     if isinstance(network, SpecNet) and network.config.additive:
         network.start_from_exit0()
-    if config.backbone:
-        load_backbone(network, Path(config.backbone))
+    if config.pretrained:
+        load_backbone(network, backbone_path(config))
     if config.bottleneck:
         recipe = BottleneckRecipe(config.bottleneck, config.bottleneck_price)
         if not isinstance(network, SpecNet):

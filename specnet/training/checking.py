@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from specnet.errors import ConfigurationError
 from specnet.nn import PRESETS, SpecNet, create_model
 from specnet.nn.splitting import check_bottleneck
 from specnet.preprocessing import list_pipelines
 from specnet.training.augmentation import create_augmentation
+from specnet.training.backbones import backbone_path
 from specnet.training.building import load_backbone
 from specnet.training.compatibility import check_losses
 from specnet.training.config import AUTO, SHAPE_OPTIONS, TrainConfig
@@ -61,7 +60,7 @@ def check_recipe(config: TrainConfig, *, n_points: int, n_classes: int) -> None:
         if not isinstance(network, SpecNet):
             raise ConfigurationError(f"preset {config.preset!r} has no split points, so --bottleneck cannot be had")
         check_bottleneck(network, config.bottleneck)
-    if config.backbone:
+    if config.pretrained:
         if not ours:
             raise ConfigurationError(f"preset {config.preset!r} takes no backbone; those that do: {', '.join(PRESETS)}")
-        load_backbone(network, Path(config.backbone))
+        load_backbone(network, backbone_path(config))

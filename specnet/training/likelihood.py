@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from specnet.calibration.cached import CachedLogits
+from specnet.calibration.combiner import combiner_likelihoods
 from specnet.calibration.temperature import fit_temperature, negative_log_likelihood
 from specnet.exits import log_softmax
 from specnet.nn import DENSE
@@ -48,6 +50,27 @@ def judge_network(
     if additive:
         logits[1:] += logits[0]
     return judge_logits(logits, labels, [fit_temperature(each, labels) for each in logits])
+
+
+def combined_nats(
+    network: ExitNetwork, spectra: NDArray[np.float32], labels: NDArray[np.int64], *, additive: bool
+) -> float:
+    """Judge all exits, at full depth, with the combiner that calibration on these spectra would take.
+
+    Parameters
+    ----------
+    network, spectra, labels, additive
+        As for `judge_network`.
+
+    Returns
+    -------
+    float
+        Cross-fitted negative log-likelihood in nats a spectrum, the mean over exits 1 and later.
+    """
+    logits = all_logits(network, spectra)
+    costs_nothing = np.zeros(logits.shape[:2], np.int64)  # what exits cost plays no part
+    cached = CachedLogits(logits, labels, costs_nothing, network.static_macs())
+    return min(combiner_likelihoods(cached, additive=additive).values())
 
 
 def judge_logits(logits: NDArray[np.float32], labels: NDArray[np.int64], temperatures: Sequence[float]) -> Judged:

@@ -125,7 +125,7 @@ def _optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer
 
 def _set_rate(optimiser: torch.optim.Optimizer, config: TrainConfig, progress: float) -> None:
     rate = config.learning_rate * rate_factor(progress)
-    optimiser.param_groups[BODY]["lr"] = rate * (config.backbone_rate if config.backbone else 1.0)
+    optimiser.param_groups[BODY]["lr"] = rate * (config.backbone_rate if config.pretrained else 1.0)
     optimiser.param_groups[HEADS]["lr"] = rate
 
 

@@ -25,6 +25,8 @@ from specnet.training.distributed import current_processes
 from specnet.training.likelihood import all_logits
 from specnet.training.loop import Report, train_network
 
+FEWEST_EPOCHS = 20
+"""Backbones are trained once and for many sets."""
 JUDGED = 2048
 """Held-out spectra that are judged at once."""
 
@@ -35,6 +37,7 @@ PRETRAINING: dict[str, Any] = {
     "losses": ("cross_entropy",),
     "phases": "joint",
     "augmentation": "strong",
+    "backbone": "",
 }
 """Changes to the default recipe: depth, exit 0 and disturbances are matters of the set that is trained on later."""
 
@@ -116,7 +119,7 @@ def pretrain(
             raise DatasetError(
                 f"all {len(learnt)} spectra of {corpus} to learn are of one class, expected at least two"
             )
-        config = config.for_spectra(len(learnt))
+        config = config.for_spectra(len(learnt), fewest=FEWEST_EPOCHS)
         bound = pipeline_preset(config.preprocessing, axis).bind(axis)
     digest = file_sha256(corpus)
     torch.manual_seed(config.seed)
@@ -184,7 +187,7 @@ def _require_recipe(config: TrainConfig) -> None:
         )
     if config.additive:
         raise ConfigurationError("additive exits need an exit 0, expected additive = false: pretraining fits none")
-    if config.backbone:
+    if config.pretrained:
         raise ConfigurationError(f"backbone is {config.backbone!r}, expected none: pretraining makes one")
 
 

@@ -27,7 +27,7 @@ from specnet.training.config import AUTO, TrainConfig
 from specnet.training.data import Split, file_sha256, split_file
 from specnet.training.distributed import current_processes
 from specnet.training.loop import Report, train_network
-from specnet.training.pilots import Choice, choose_recipe, read_choice
+from specnet.training.pilots import Choice, choose_recipe, read_choice, without_pilots
 from specnet.training.preparation import Preparation, prepare
 from specnet.training.run import CHECKPOINT_FILE, Run, is_finished
 from specnet.training.settling import settle
@@ -102,7 +102,7 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     offsets = torch.from_numpy(prepared.offsets)
     choice = _choose(out, identity, config, build, dataset, offsets, data, split, prepared, stage)
-    settled = replace(config, augmentation=choice.augmentation, additive=choice.additive)
+    settled = choice.settled(config)
     network = build(settled)
     parameters = sum(p.numel() for p in network.parameters())
     stage(f"training {settled.preset} for {settled.epochs} epochs: {parameters:,} parameters")
@@ -167,7 +167,7 @@ def _choose(
 ) -> Choice:
     """Run the pilots, or read what they found before the training was interrupted."""
     if config.augmentation != AUTO:
-        return Choice(config.augmentation, bool(config.additive), {})
+        return without_pilots(config)
     path = out / "choice.json"
     if kept := read_choice(path, identity):
         return kept

@@ -201,10 +201,10 @@ def _without_choices(config: TrainConfig, stage: Callable[[str], None]) -> Train
     """Fix what pilots would choose for every shape anew, and refuse what fixes the shape."""
     if config.preset not in PRESETS:
         raise ConfigurationError(f"preset {config.preset!r} has no shape to search for; those that do: {list(PRESETS)}")
-    if config.backbone or config.bottleneck:
-        part = f"backbone {config.backbone}" if config.backbone else f"a bottleneck at split {config.bottleneck}"
+    if config.pretrained or config.bottleneck:
+        part = f"backbone {config.backbone}" if config.pretrained else f"a bottleneck at split {config.bottleneck}"
         raise ConfigurationError(f"the recipe has {part}, which fits one shape; a search expects none")
     if config.augmentation == AUTO:
         stage(f"augmentation {USUAL_AUGMENTATION} for every shape: no pilots within a search")
         config = replace(config, augmentation=USUAL_AUGMENTATION)
-    return replace(config, adaptivity="none", phases="joint", additive=bool(config.additive))
+    return replace(config, adaptivity="none", phases="joint", additive=bool(config.additive), backbone="")

@@ -18,8 +18,7 @@ from torch.utils.data import TensorDataset
 from specnet.nn import create_model
 from specnet.nn.protocol import ExitNetwork
 from specnet.training import TrainConfig, pilots, train
-from specnet.training.config import AUTO
-from specnet.training.likelihood import Judged
+from specnet.training.config import AUTO, SHIPPED
 from specnet.training.pilots import Choice, choose_recipe, read_choice
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,12 +26,12 @@ POINTS = 64
 CONFIG = TrainConfig(preset="nano", epochs=20, batch_size=8, augmentation=AUTO, additive=False, learning_rate=1e-2)
 
 
-def _bands_one_point_apart(n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Two classes whose only band is at point 30, or at point 31."""
+def _bands_half_a_point_apart(n: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Two classes whose only band is at point 30, or half a point further."""
     generator = np.random.default_rng(seed)
     labels = np.arange(n) % 2
-    bands = 4.0 * np.exp(-0.5 * ((np.arange(POINTS) - 30 - labels[:, None]) / 1.5) ** 2)
-    return (bands + 0.1 * generator.standard_normal((n, POINTS))).astype(np.float32), labels.astype(np.int64)
+    bands = 4.0 * np.exp(-0.5 * ((np.arange(POINTS) - 30 - labels[:, None] / 2) / 1.5) ** 2)
+    return (bands + 0.05 * generator.standard_normal((n, POINTS))).astype(np.float32), labels.astype(np.int64)
 
 
 def _build(recipe: TrainConfig) -> ExitNetwork:
@@ -60,7 +59,7 @@ def _choose(
     return choose_recipe(_build, data, known, *held_out, config, stage=stage)
 
 
-FINE = _bands_one_point_apart(64, seed=0), _bands_one_point_apart(40, seed=1)
+FINE = _bands_half_a_point_apart(64, seed=0), _bands_half_a_point_apart(40, seed=1)
 
 
 def test_where_no_disturbance_is_clearly_better_a_strong_one_is_not_tried() -> None:
@@ -111,8 +110,53 @@ def test_light_stays_unless_none_is_clearly_better_or_strong_hardly_worse(
     """What pilots find is given here: the rule that chooses by it is what is tested."""
     found = iter([1.0, none, strong])
     monkeypatch.setattr(pilots, "train_network", lambda *args, **kwargs: None)
-    monkeypatch.setattr(pilots, "judge_network", lambda *args, **kwargs: Judged(next(found), 0.5))
+    monkeypatch.setattr(pilots, "combined_nats", lambda *args, **kwargs: next(found))
     assert _choose(*FINE).augmentation == chosen
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "chosen"), [(0.97, SHIPPED), (0.985, "")], ids=["clearly better", "hardly better"]
+)
+def test_a_pretrained_network_must_be_ahead_of_the_same_one_that_starts_from_nothing(
+    pretrained: float, chosen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pilots find is given here: none 2, light 1.5, strong 1, added to exit 0 .9, and that pretrained."""
+    found, tried = iter([1.5, 2.0, 1.0, 0.9, 0.9 * pretrained]), list[TrainConfig]()
+
+    def build(recipe: TrainConfig) -> ExitNetwork:
+        tried.append(recipe)
+        return _build(replace(recipe, preset="nano"))
+
+    monkeypatch.setattr(pilots, "train_network", lambda *args, **kwargs: None)
+    monkeypatch.setattr(pilots, "combined_nats", lambda *args, **kwargs: next(found))
+    open_ = replace(CONFIG, preset="tiny", additive=None)
+    (spectra, labels), held_out = FINE
+    data: Any = TensorDataset(torch.from_numpy(spectra), torch.from_numpy(labels))
+    choice = choose_recipe(build, data, torch.zeros(len(labels), 2), *held_out, open_)
+    assert (choice.augmentation, choice.additive, choice.backbone) == ("strong", True, chosen)
+    assert [recipe.backbone for recipe in tried] == ["", "", "", "", SHIPPED]
+    assert (tried[-1].augmentation, tried[-1].additive) == ("strong", True)
+    assert list(choice.tried)[-1] == "strong, added to exit 0, pretrained"
+    assert choice.settled(open_) == replace(open_, augmentation="strong", additive=True, backbone=chosen)
+
+
+@pytest.mark.parametrize("given", ["", "none", "mine.safetensors", SHIPPED])
+def test_a_backbone_that_is_given_is_no_question(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([1.0, 1.0, 1.1])
+    monkeypatch.setattr(pilots, "train_network", lambda *args, **kwargs: None)
+    monkeypatch.setattr(pilots, "combined_nats", lambda *args, **kwargs: next(found))
+    choice = _choose(*FINE, replace(CONFIG, preset="tiny", backbone=given))
+    assert choice.backbone == ("" if given == "none" else given)
+    assert next(found, None) is None
+    assert all(name.endswith(", pretrained") == (given not in ("", "none")) for name in choice.tried)
+
+
+def test_without_pilots_nothing_open_is_made_use_of() -> None:
+    assert pilots.without_pilots(TrainConfig()) == Choice("light", False, "", {})
+    given = TrainConfig(augmentation="none", additive=True, backbone=SHIPPED)
+    assert pilots.without_pilots(given) == Choice("none", True, SHIPPED, {})
+    assert not TrainConfig().pretrained
+    assert given.pretrained
 
 
 def test_exits_are_not_added_to_an_exit_0_that_misleads() -> None:
@@ -158,7 +202,8 @@ def test_a_continued_training_does_without_pilots(
     run = train(small_file, folder, AUTOMATIC, resume=True, stage=said.append)
     assert not _pilots(said)
     assert run.provenance["pilots"] == kept["tried"]
-    assert (run.config.augmentation, run.config.additive) == (kept["augmentation"], kept["additive"])
+    del kept["identity"]
+    assert run.config == Choice(**kept).settled(run.config)
     assert not (folder / "choice.json").exists()
     whole = train(small_file, tmp_path / "whole", AUTOMATIC)
     weights = [(path / "weights.safetensors").read_bytes() for path in (folder, whole.path)]
@@ -173,7 +218,7 @@ def test_a_damaged_choice_is_made_again(text: str, tmp_path: Path) -> None:
 
 
 def test_a_choice_is_that_of_its_own_training_only(tmp_path: Path) -> None:
-    path, choice = tmp_path / "choice.json", Choice("light", True, {"light, on its own": 0.5})
+    path, choice = tmp_path / "choice.json", Choice("light", True, "shipped", {"light, on its own": 0.5})
     assert read_choice(path, {"seed": 1}) is None
     path.write_text(json.dumps({"identity": {"seed": 1}, **asdict(choice)}))
     assert read_choice(path, {"seed": 1}) == choice
