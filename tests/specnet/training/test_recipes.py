@@ -20,6 +20,7 @@ from specnet.packing import pack
 from specnet.runtime import load_bundle
 from specnet.training import RECIPES, Run, TrainConfig, find_recipe, list_methods, load_run, train
 from specnet.training.phases import create_phases
+from specnet.training.pilots import without_pilots
 
 STAGES = 3
 """Of the preset `nano`."""
@@ -34,7 +35,7 @@ def test_every_recipe_is_trained_evaluated_and_packed(name: str, small_file: Pat
     config = replace(config, epochs=max(BASE.epochs, len(create_phases(config.phases, STAGES))))
     train(small_file, tmp_path / "run", config)
     run = load_run(tmp_path / "run")
-    assert run.config == replace(config, additive=bool(config.additive))
+    assert run.config == without_pilots(config).settled(config)
     assert run.config.preset == recipe.changes.get("preset", "nano")
     assert all(np.isfinite(list(values.values())).all() for values in run.provenance["history"])
     assert run.additive == (bool(config.additive) and run.network.exit0 is not None)
