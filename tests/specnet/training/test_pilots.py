@@ -102,7 +102,7 @@ def test_disturbances_as_large_as_those_of_the_instrument_win() -> None:
 
 
 @pytest.mark.parametrize(
-    ("none", "strong", "chosen"), [(0.96, 1.03, "light"), (0.94, 0.5, "none"), (0.96, 1.01, "strong")]
+    ("none", "strong", "chosen"), [(0.99, 1.03, "light"), (0.97, 0.5, "none"), (0.99, 1.01, "strong")]
 )
 def test_light_stays_unless_none_is_clearly_better_or_strong_hardly_worse(
     none: float, strong: float, chosen: str, monkeypatch: pytest.MonkeyPatch
