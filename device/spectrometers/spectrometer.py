@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from device.spectrometers.settings import SpectrometerSettings
 from specnet.errors import ConfigurationError, SpectrometerError
+from specnet.registry import Registry
 from specnet.spectra import SpectralAxis
 
 
@@ -96,18 +97,8 @@ class Spectrometer(Protocol):
 
 
 Factory = Callable[[SpectrometerSettings, int], Spectrometer]
-F = TypeVar("F", bound=Factory)
-_drivers: dict[str, Factory] = {}
-
-
-def register_spectrometer(name: str) -> Callable[[F], F]:
-    """Register a driver: a callable ``(settings, n_points) -> Spectrometer``."""
-
-    def register(factory: F) -> F:
-        _drivers[name] = factory
-        return factory
-
-    return register
+_drivers: Registry[Factory] = Registry("spectrometer driver", ConfigurationError)
+register_spectrometer = _drivers.register
 
 
 def list_spectrometers() -> list[str]:
@@ -140,7 +131,4 @@ def known_axis(settings: SpectrometerSettings) -> SpectralAxis | None:
 
 
 def _factory(settings: SpectrometerSettings) -> Factory:
-    if settings.driver not in _drivers:
-        known = ", ".join(list_spectrometers())
-        raise ConfigurationError(f"unknown spectrometer driver {settings.driver!r}; known: {known}")
-    return _drivers[settings.driver]
+    return _drivers.find(settings.driver)

@@ -9,15 +9,13 @@ Legend: B batch, C channels, P positions of the stage, U residual units.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from specnet.errors import ModelError
+from specnet.registry import Registry
 
 SMOOTH = 5
 """Positions over which halting scores are averaged, so that active positions form runs and not scattered points."""
@@ -64,18 +62,8 @@ class Halting(nn.Module):
         return scores + noise * (uniform.log() - (1 - uniform).log())
 
 
-T = TypeVar("T", bound=type[Halting])
-ADAPTIVITIES: dict[str, type[Halting]] = {}
-
-
-def register_adaptivity(name: str) -> Callable[[T], T]:
-    """Make an adaptivity available under a name."""
-
-    def register(cls: T) -> T:
-        ADAPTIVITIES[name] = cls
-        return cls
-
-    return register
+ADAPTIVITIES: Registry[type[Halting]] = Registry("adaptivity", ModelError, besides=(NONE,))
+register_adaptivity = ADAPTIVITIES.register
 
 
 def create_halting(adaptivity: str, channels: int, units: int) -> Halting | None:
@@ -86,9 +74,10 @@ def create_halting(adaptivity: str, channels: int, units: int) -> Halting | None
     ModelError
         For an unknown adaptivity.
     """
-    if adaptivity != NONE and adaptivity not in ADAPTIVITIES:
-        raise ModelError(f"unknown adaptivity {adaptivity!r}; known: {', '.join([NONE, *ADAPTIVITIES])}")
-    return None if adaptivity == NONE or units == 0 else ADAPTIVITIES[adaptivity](channels, units)
+    if adaptivity == NONE:
+        return None
+    halting = ADAPTIVITIES.find(adaptivity)
+    return halting(channels, units) if units else None
 
 
 @register_adaptivity("gate")

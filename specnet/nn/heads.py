@@ -8,9 +8,6 @@ Legend: B batch, C channels, P positions, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -19,6 +16,7 @@ from torch.nn import functional
 from specnet.errors import ModelError
 from specnet.nn.config import NO_RELAY, NetworkConfig
 from specnet.nn.relays import Relay, create_relay
+from specnet.registry import Registry
 
 
 class ExitHead(nn.Module):
@@ -65,18 +63,8 @@ class ExitHead(nn.Module):
         return {}
 
 
-T = TypeVar("T", bound=type[ExitHead])
-HEADS: dict[str, type[ExitHead]] = {}
-
-
-def register_head(name: str) -> Callable[[T], T]:
-    """Make an exit head available under a name."""
-
-    def register(cls: T) -> T:
-        HEADS[name] = cls
-        return cls
-
-    return register
+HEADS: Registry[type[ExitHead]] = Registry("exit head", ModelError)
+register_head = HEADS.register
 
 
 def create_head(config: NetworkConfig, channels: int, positions: int, *, index: int = 1) -> ExitHead:
@@ -96,9 +84,7 @@ def create_head(config: NetworkConfig, channels: int, positions: int, *, index: 
     ModelError
         When head or relay is unknown.
     """
-    if config.head not in HEADS:
-        raise ModelError(f"unknown exit head {config.head!r}; known: {', '.join(HEADS)}")
-    head = HEADS[config.head](config, channels, positions)
+    head = HEADS.find(config.head)(config, channels, positions)
     head.relay = None
     if config.relay != NO_RELAY:
         head.relay = create_relay(config, index, head.classify.in_features)

@@ -8,9 +8,6 @@ Legend: B batch, C channels, D numbers that a head's classifier looks at, P posi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,6 +15,7 @@ from torch.nn import functional
 
 from specnet.errors import ModelError
 from specnet.nn.config import NO_RELAY, NetworkConfig
+from specnet.registry import Registry
 
 
 class Relay(nn.Module):
@@ -45,18 +43,8 @@ class Relay(nn.Module):
         raise NotImplementedError
 
 
-T = TypeVar("T", bound=type[Relay])
-RELAYS: dict[str, type[Relay]] = {}
-
-
-def register_relay(name: str) -> Callable[[T], T]:
-    """Make a relay available under a name."""
-
-    def register(cls: T) -> T:
-        RELAYS[name] = cls
-        return cls
-
-    return register
+RELAYS: Registry[type[Relay]] = Registry("relay", ModelError, besides=(NO_RELAY,))
+register_relay = RELAYS.register
 
 
 def create_relay(config: NetworkConfig, index: int, features: int) -> Relay:
@@ -67,9 +55,7 @@ def create_relay(config: NetworkConfig, index: int, features: int) -> Relay:
     ModelError
         When its name is unknown.
     """
-    if config.relay not in RELAYS:
-        raise ModelError(f"unknown relay {config.relay!r}; known: {', '.join([NO_RELAY, *RELAYS])}")
-    return RELAYS[config.relay](config, index, features)
+    return RELAYS.find(config.relay)(config, index, features)
 
 
 @register_relay("cascade")

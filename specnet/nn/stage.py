@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -18,6 +17,7 @@ from specnet.errors import ModelError
 from specnet.nn.blocks import Block, create_block
 from specnet.nn.config import NetworkConfig
 from specnet.nn.halting import Halting, create_halting
+from specnet.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,8 @@ class Stage(nn.Module):
         raise NotImplementedError
 
 
-T = TypeVar("T", bound=type[Stage])
-STAGES: dict[str, Callable[..., Stage]] = {}
-
-
-def register_stage(name: str) -> Callable[[T], T]:
-    """Make a stage available under a name."""
-
-    def register(cls: T) -> T:
-        STAGES[name] = cls
-        return cls
-
-    return register
+STAGES: Registry[Callable[..., Stage]] = Registry("stage", ModelError)
+register_stage = STAGES.register
 
 
 def create_stage(config: NetworkConfig, index: int) -> Stage:
@@ -106,10 +96,8 @@ def create_stage(config: NetworkConfig, index: int) -> Stage:
     ModelError
         When the kind is unknown, or cannot be what else the configuration says.
     """
-    if config.stage not in STAGES:
-        raise ModelError(f"unknown stage {config.stage!r}; known: {', '.join(STAGES)}")
     channels = (config.stem_channels, *config.widths)
-    return STAGES[config.stage](
+    return STAGES.find(config.stage)(
         channels[index - 1],
         channels[index],
         config.units[index - 1],

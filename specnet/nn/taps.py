@@ -7,8 +7,7 @@ Legend: B batch, C channels, P positions, K stages.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from specnet.errors import ModelError
 from specnet.nn.config import NetworkConfig
+from specnet.registry import Registry
 
 
 class Tap:
@@ -29,25 +29,13 @@ class Tap:
         return x, x
 
 
-T = TypeVar("T", bound=type[Tap])
-TAPS: dict[str, type[Tap]] = {}
-
-
-def register_tap(name: str) -> Callable[[T], T]:
-    """Make a tap available under a name."""
-
-    def register(cls: T) -> T:
-        TAPS[name] = cls
-        return cls
-
-    return register
+TAPS: Registry[type[Tap]] = Registry("tap", ModelError)
+register_tap = TAPS.register
 
 
 def create_tap(config: NetworkConfig, index: int) -> Tap:
     """Build the registered tap that the configuration names; `ModelError` for an unknown one."""
-    if config.tap not in TAPS:
-        raise ModelError(f"unknown tap {config.tap!r}; known: {', '.join(TAPS)}")
-    return TAPS[config.tap](config, index)
+    return TAPS.find(config.tap)(config, index)
 
 
 register_tap("identity")(Tap)

@@ -16,9 +16,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from specnet.errors import ConfigurationError
 from specnet.nn import ExitOutputs
 from specnet.nn.halting import open_gates, transitions
 from specnet.nn.protocol import ExitNetwork
+from specnet.registry import Registry
 from specnet.training.config import CODED_PATH, TrainConfig
 from specnet.training.schedule import active_budget
 
@@ -71,17 +73,8 @@ class Loss(Protocol):
         """Value of the term, averaged over the batch."""
 
 
-LOSSES: dict[str, Loss] = {}
-
-
-def register_loss(name: str) -> Callable[[Loss], Loss]:
-    """Make a loss available under a name."""
-
-    def register(loss: Loss) -> Loss:
-        LOSSES[name] = loss
-        return loss
-
-    return register
+LOSSES: Registry[Loss] = Registry("loss", ConfigurationError)
+register_loss = LOSSES.register
 
 
 @register_loss("cross_entropy")

@@ -6,13 +6,11 @@ CPU than 1-D ones (measured, PyTorch 2.13).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from specnet.errors import ModelError
+from specnet.registry import Registry
 
 RESIDUAL_START = 0.1
 """First scale of a branch's last batch norm: a unit begins as nearly nothing, so stages of any depth train from
@@ -49,25 +47,13 @@ class Block(nn.Module):
         return {}
 
 
-T = TypeVar("T", bound=type[Block])
-BLOCKS: dict[str, type[Block]] = {}
-
-
-def register_block(name: str) -> Callable[[T], T]:
-    """Make a block available under a name."""
-
-    def register(cls: T) -> T:
-        BLOCKS[name] = cls
-        return cls
-
-    return register
+BLOCKS: Registry[type[Block]] = Registry("block", ModelError)
+register_block = BLOCKS.register
 
 
 def create_block(name: str, channels: int, expansion: int, kernel: int) -> Block:
     """Build a registered block; `ModelError` for an unknown name."""
-    if name not in BLOCKS:
-        raise ModelError(f"unknown block {name!r}; known: {', '.join(BLOCKS)}")
-    return BLOCKS[name](channels, expansion, kernel)
+    return BLOCKS.find(name)(channels, expansion, kernel)
 
 
 def last_norm(channels: int) -> nn.BatchNorm2d:
