@@ -22,14 +22,14 @@ def test_parts_are_found_in_the_order_in_which_they_came(shapes: Registry[type])
 
 
 def test_an_unknown_name_is_told_with_the_known_ones(shapes: Registry[type]) -> None:
-    with pytest.raises(ModelError, match="^unknown shape 'round'; known: none, whole, real$"):
+    with pytest.raises(ModelError, match=r"^unknown shape 'round'; known: none, whole, real$"):
         shapes.find("round")
-    with pytest.raises(ConfigurationError, match="^unknown colour 'red'; known: $"):
+    with pytest.raises(ConfigurationError, match=r"^unknown colour 'red'; known: $"):
         Registry("colour", ConfigurationError).find("red")
 
 
 def test_no_part_takes_the_name_of_another(shapes: Registry[type]) -> None:
     assert shapes.register("real")(float) is float
-    with pytest.raises(ModelError, match="two parts of the kind shape are named 'real': .*float.* and .*complex"):
+    with pytest.raises(ModelError, match=r"two parts of the kind shape are named 'real': .*float.* and .*complex"):
         shapes.register("real")(complex)
     assert shapes.find("real") is float

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from specnet.errors import ConfigurationError
 from specnet.nn.config import RESIDUAL_STAGE
 from specnet.training.config import SHAPE_OPTIONS, SHIPPED, TrainConfig
 
@@ -21,8 +22,22 @@ BLOCK = "depthwise"
 
 
 def backbone_path(config: TrainConfig) -> Path:
-    """File of the backbone that a recipe starts from."""
-    return FOLDER / f"{config.preset}.safetensors" if config.backbone == SHIPPED else Path(config.backbone)
+    """File of the backbone that a recipe starts from.
+
+    Raises
+    ------
+    ConfigurationError
+        When none for the recipe's network comes with the software.
+    """
+    if config.backbone != SHIPPED:
+        return Path(config.backbone)
+    if not has_shipped(config):
+        known = ", ".join(sorted(path.stem for path in FOLDER.glob("*.safetensors")))
+        raise ConfigurationError(
+            f"no backbone for preset {config.preset!r} as it is asked for comes with the software, only for {known} "
+            f"with {BLOCK} blocks, {RESIDUAL_STAGE} stages and its own widths; `specnet pretrain` makes others"
+        )
+    return FOLDER / f"{config.preset}.safetensors"
 
 
 def has_shipped(config: TrainConfig) -> bool:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from specnet.errors import ConfigurationError
 from specnet.nn import create_model
 from specnet.nn.config import PRESETS
 from specnet.training import TrainConfig, train
@@ -46,6 +47,8 @@ def test_it_fits_every_network_of_its_preset(path: Path, options: dict[str, Any]
 )
 def test_there_is_none_for_other_networks(changes: dict[str, Any]) -> None:
     assert not has_shipped(TrainConfig(**changes))
+    with pytest.raises(ConfigurationError, match=r"no backbone for preset .* comes with the software, only for tiny"):
+        backbone_path(TrainConfig(**changes, backbone=SHIPPED))
 
 
 def test_a_training_starts_from_it_by_name(small_file: Path, tmp_path: Path) -> None:
