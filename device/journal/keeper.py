@@ -29,10 +29,11 @@ class Keeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End; the journal stays open."""
+        """End, and write what a full disk had refused, so that the last accounts have it; the journal stays open."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
+        self._journal.catch_up()
 
     def tend(self) -> None:
         """Do what is due now."""

@@ -153,6 +153,23 @@ def test_a_full_disk_stops_no_answer_and_what_can_be_written_later_is(
     assert counted == 1
 
 
+def test_the_last_accounts_have_what_a_full_disk_had_refused(tmp_path: Path) -> None:
+    """The summary is made between the end of the keeper and that of the journal."""
+    journal = journal_at(tmp_path / "j.sqlite")
+    keeper = Keeper(journal)
+    journal.record(spectrum(journal, 0))
+    fill(journal, 0)
+    filler = 1
+    while journal.record(spectrum(journal, filler)):
+        filler += 1
+    assert not journal.conclude([final(1, n, reason="x" * 300) for n in range(filler)]).recorded
+    make_room(journal)
+    assert journal.accounts().open == filler
+    keeper.stop()
+    assert (journal.accounts().open, journal.accounts().answered) == (0, filler)
+    journal.close()
+
+
 def test_a_spectrum_that_could_not_be_written_at_once_is_written_with_its_answer(tmp_path: Path) -> None:
     journal = journal_at(tmp_path / "j.sqlite")
     fill(journal, 0)
