@@ -26,11 +26,14 @@ from specnet.training.checkpoint import check_checkpoint
 from specnet.training.config import AUTO, TrainConfig
 from specnet.training.data import Split, file_sha256, split_file
 from specnet.training.distributed import current_processes
+from specnet.training.last_preparation import LastPreparation
 from specnet.training.loop import Report, train_network
 from specnet.training.pilots import Choice, choose_recipe, read_choice, without_pilots
-from specnet.training.preparation import Preparation, prepare
+from specnet.training.preparation import Preparation
 from specnet.training.run import CHECKPOINT_FILE, Run, is_finished
 from specnet.training.settling import settle
+
+_PREPARE = LastPreparation()
 
 
 def train(
@@ -82,16 +85,7 @@ def train(
     identity = {**config.to_dict(), "data_sha256": digest}
     if checkpoint.exists():
         check_checkpoint(checkpoint, identity)
-    prepared = prepare(
-        data,
-        rows,
-        split.labels[rows],
-        None if split.groups is None else split.groups[rows],
-        preprocessing=config.preprocessing,
-        seed=config.seed,
-        unseen=split.rows(Holdout.CALIBRATION) if split.own_calibration else None,
-        stage=stage,
-    )
+    prepared, saved_s = _PREPARE(data, digest, split, config, stage)
     stage(f"preprocessing {len(rows)} training spectra")
     dataset = SpectraDataset(data, rows, transform=prepared.bound)
 
@@ -130,7 +124,7 @@ def train(
         provenance={
             **_provenance(Path(data), digest, progress.history, len(rows), prepared, choice),
             # everything from the file to the last step; of the last stretch where it was interrupted
-            "seconds": round(time.monotonic() - begun, 1),
+            "seconds": round(time.monotonic() - begun + saved_s, 1),
         },
     )
     if current_processes().is_main:
