@@ -3,18 +3,27 @@
 Spectra are preprocessed (usually standard normal variate), so strengths are in standard deviations of a spectrum and
 in points of the model's axis.
 
-Legend: B batch, L points.
+Legend: B batch, L points, R radius of a line's tails.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from specnet.errors import ConfigurationError
+
+MIXED = 0.5
+"""Share of spectra that are mixed with another one."""
+TAILS = 3.0
+"""Standard deviations after which a line is cut off."""
+NARROWEST = 0.05
+"""Points; a line so narrow is a single point."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +42,15 @@ class Augmentation:
         Standard deviation of a smooth background (polynomial of degree 2 over the axis): fluorescence.
     scale
         Standard deviation of the logarithm of a gain.
+    mixture
+        Largest share, drawn uniformly, of another spectrum of the batch in half of the spectra; less than a half, so
+        that the label stays right: impurities and mixtures.
+    broadening
+        Upper end of the uniformly drawn standard deviation, in points, of a Gaussian line that spectra are convolved
+        with: an instrument of lower resolution.
+    response
+        Standard deviation of the logarithm of a gain that varies smoothly along the axis (polynomial of degree 3):
+        the sensitivity of another instrument.
     """
 
     shift_points: float = 0.0
@@ -40,11 +58,20 @@ class Augmentation:
     noise: float = 0.0
     slope: float = 0.0
     scale: float = 0.0
+    mixture: float = 0.0
+    broadening: float = 0.0
+    response: float = 0.0
 
     def __call__(self, spectra: Float[Tensor, "batch points"]) -> Float[Tensor, "batch points"]:
-        """Disturbed copies of the spectra."""
+        """Disturbed copies of the spectra: what the sample does first, then the optics, then the detector."""
+        if self.mixture:
+            spectra = self._mix(spectra)
         if self.shift_points or self.stretch:
             spectra = self._warp(spectra)
+        if self.broadening:
+            spectra = self._broaden(spectra)
+        if self.response:
+            spectra = spectra * torch.exp(self.response * _smooth(spectra, degree=3))
         if self.scale:
             spectra = spectra * torch.exp(self.scale * torch.randn(len(spectra), 1))
         if self.slope:
@@ -64,6 +91,21 @@ class Augmentation:
         weight = positions - left
         return spectra.gather(1, left) * (1 - weight) + spectra.gather(1, left + 1) * weight
 
+    def _mix(self, spectra: Float[Tensor, "batch points"]) -> Float[Tensor, "batch points"]:
+        """Add another spectrum of the batch to half of them, in shares that add up to one."""
+        batch = len(spectra)
+        share = self.mixture * torch.rand(batch, 1) * (torch.rand(batch, 1) < MIXED)
+        return torch.lerp(spectra, spectra[torch.randperm(batch)], share)
+
+    def _broaden(self, spectra: Float[Tensor, "batch points"]) -> Float[Tensor, "batch points"]:
+        """Convolve each spectrum with a line of its own; ends are repeated."""
+        batch, points = spectra.shape
+        radius = min(math.ceil(TAILS * self.broadening), points - 1)
+        width = (self.broadening * torch.rand(batch, 1)).clamp(min=NARROWEST)
+        line = functional.softmax(-0.5 * (torch.arange(-radius, radius + 1) / width) ** 2, dim=1)
+        padded = functional.pad(spectra[None], (radius, radius), mode="replicate")
+        return functional.conv1d(padded, line[:, None], groups=batch)[0]
+
     def _background(self, spectra: Float[Tensor, "batch points"]) -> Float[Tensor, "batch points"]:
         batch, points = spectra.shape
         x = torch.linspace(-1, 1, points)
@@ -71,11 +113,34 @@ class Augmentation:
         return self.slope * torch.randn(batch, 2) @ basis
 
 
+def _smooth(spectra: Float[Tensor, "batch points"], *, degree: int) -> Float[Tensor, "batch points"]:
+    """Random Legendre polynomials of degree 1 to `degree`, of variance about one along the axis."""
+    batch, points = spectra.shape
+    x = torch.linspace(-1, 1, points)
+    basis = [torch.ones_like(x), x]
+    for n in range(1, degree):
+        basis.append(((2 * n + 1) * x * basis[n] - n * basis[n - 1]) / (n + 1))
+    weights = torch.randn(batch, degree) * torch.tensor([math.sqrt((2 * n + 1) / degree) for n in range(1, degree + 1)])
+    return weights @ torch.stack(basis[1:])
+
+
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
     "light": Augmentation(shift_points=1.0, stretch=0.001, noise=0.1, slope=0.05, scale=0.05),
     "strong": Augmentation(shift_points=3.0, stretch=0.004, noise=0.3, slope=0.2, scale=0.1),
+    "full": Augmentation(
+        shift_points=3.0,
+        stretch=0.004,
+        noise=0.3,
+        slope=0.2,
+        scale=0.1,
+        mixture=0.4,
+        broadening=2.0,
+        response=0.15,
+    ),
 }
+"""By name. ``full`` is for long trainings: in 1,400 steps on simulated minerals of unseen instruments (preset "hard", seed
+1) it was right on 77.3 % where ``strong`` was on 78.7, ``strong`` with mixtures alone on 77.5; pilots do not try it."""
 
 
 def create_augmentation(name: str) -> Augmentation:

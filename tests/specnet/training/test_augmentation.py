@@ -96,6 +96,44 @@ def test_the_background_is_a_parabola_of_the_announced_size() -> None:
     assert abs(float(background.mean())) < 0.02
 
 
+def test_half_of_the_spectra_get_less_than_half_of_another_one() -> None:
+    """Every spectrum of the batch has a point of its own, where it is one and the others are nothing."""
+    batch = POINTS
+    mixed = _apply(Augmentation(mixture=0.4), torch.eye(batch, POINTS))
+    own = mixed.diagonal()
+    torch.testing.assert_close(mixed.sum(dim=1), torch.ones(batch))
+    assert ((mixed > 0).sum(dim=1) <= 2).all(), "one other spectrum at most"
+    assert 0.6 <= float(own.min()) < 0.65
+    assert 0.35 < float((own < 1).float().mean()) < 0.65
+    assert float((1 - own[own < 1]).mean()) == pytest.approx(0.2, rel=0.15)
+
+
+def test_a_line_that_is_broadened_is_wider_and_has_the_same_area_and_place() -> None:
+    spectra = _peaks(2000)
+    broad = _apply(Augmentation(broadening=6.0), spectra)
+    torch.testing.assert_close(broad.sum(dim=1), spectra.sum(dim=1), rtol=1e-4, atol=0)
+    torch.testing.assert_close(_centres(broad), _centres(spectra), atol=0.01, rtol=0)
+    offset = (torch.arange(POINTS) - 100.0) ** 2
+    added = ((broad * offset).sum(dim=1) / broad.sum(dim=1) - 4.0**2).clamp(min=0).sqrt()
+    assert float(added.min()) < 0.3
+    assert float(added.max()) == pytest.approx(6.0, rel=0.1)
+    assert float(added.mean()) == pytest.approx(3.0, rel=0.1)
+
+
+def test_broadening_repeats_the_ends_and_fits_short_spectra() -> None:
+    flat = torch.ones(8, POINTS)
+    torch.testing.assert_close(_apply(Augmentation(broadening=5.0), flat), flat)
+    assert _apply(Augmentation(broadening=5.0), torch.ones(8, 6)).shape == (8, 6)
+
+
+def test_a_response_is_a_smooth_gain_of_the_announced_size() -> None:
+    gains = _apply(Augmentation(response=0.2), torch.ones(4000, POINTS)).log().double()
+    assert gains.diff(n=4, dim=1).abs().max() < 1e-5, "a polynomial of degree 3"
+    assert float(gains.std()) == pytest.approx(0.2, rel=0.05)
+    assert abs(float(gains.mean())) < 0.01
+    assert gains.std(dim=1).min() > 0.01, "no plain gain: that is what scale is for"
+
+
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="unknown augmentation 'wild'; known: none, light, strong"):
+    with pytest.raises(ConfigurationError, match="unknown augmentation 'wild'; known: none, light, strong, full"):
         create_augmentation("wild")
