@@ -139,8 +139,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
         response=0.15,
     ),
 }
-"""By name. ``full`` is for long trainings: in 1,400 steps on simulated minerals of unseen instruments (preset "hard", seed
-1) it was right on 77.3 % where ``strong`` was on 78.7, ``strong`` with mixtures alone on 77.5; pilots do not try it."""
+"""By name. ``full`` is for long trainings: in 1,400 steps on simulated minerals of unseen instruments (preset "hard",
+seed 1) it was right on 77.3 % where ``strong`` was on 78.7, and with mixtures alone on 77.5; no pilot tries it."""
 
 
 def create_augmentation(name: str) -> Augmentation:

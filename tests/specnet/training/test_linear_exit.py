@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.cross_decomposition import PLSRegression
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.preprocessing import StandardScaler
@@ -25,6 +26,7 @@ from specnet.training.linear_models import (
     Floats,
     LinearModel,
     LinearScores,
+    PartialLeastSquares,
     Ridge,
     SoftmaxRegression,
 )
@@ -119,6 +121,27 @@ def test_the_discriminant_is_scikit_learn_s(shrinkage: float, n_classes: int) ->
     if n_classes == 2:
         ours = ours[:, 1] - ours[:, 0]
     np.testing.assert_allclose(ours, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("components", [1, 5, 20])
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_partial_least_squares_are_scikit_learn_s(components: int, n_classes: int) -> None:
+    spectra, labels = _data(n_classes, list(range(n_classes)))
+    features = spectra.astype(np.float64)
+    others = _data(n_classes, list(range(n_classes)), seed=1)[0].astype(np.float64)
+    model = PLSRegression(components, scale=False, max_iter=5000, tol=1e-14)
+    expected = model.fit(features, np.eye(n_classes)[labels]).predict(others)
+    np.testing.assert_allclose(PartialLeastSquares(components).fit(features, labels)(others), expected, atol=1e-6)
+
+
+def test_partial_least_squares_end_where_nothing_is_left() -> None:
+    """Two directions carry everything; asking for more changes nothing."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    features = np.eye(3)[labels] @ generator.standard_normal((3, POINTS))
+    two, many = (PartialLeastSquares(n).fit(features, labels) for n in (2, 40))
+    np.testing.assert_allclose(many.weight, two.weight, atol=1e-9)
+    np.testing.assert_allclose(many(features), np.eye(3)[labels], atol=1e-9)
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
