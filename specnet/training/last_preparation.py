@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from specnet.datasets import Holdout
 from specnet.training.config import TrainConfig
 from specnet.training.data import Split
-from specnet.training.preparation import Preparation, prepare
+from specnet.training.preparation import Preparation, prepare_split
 
 
 class LastPreparation:
@@ -56,16 +55,6 @@ class LastPreparation:
             stage(f"preprocessing {prepared.name} and exit 0, {prepared.linear.name}, as in the training before")
             return prepared, seconds
         begun = time.monotonic()
-        rows = split.rows(Holdout.TRAIN)
-        prepared = prepare(
-            data,
-            rows,
-            split.labels[rows],
-            None if split.groups is None else split.groups[rows],
-            preprocessing=config.preprocessing,
-            seed=config.seed,
-            unseen=split.rows(Holdout.CALIBRATION) if split.own_calibration else None,
-            stage=stage,
-        )
+        prepared = prepare_split(data, split, config, stage)
         self._key, self._kept = key, (prepared, time.monotonic() - begun)
         return prepared, 0.0

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from specnet.datasets import SpectraFile
+from specnet.datasets import Holdout, SpectraFile
 from specnet.errors import SpectrumError
 from specnet.preprocessing import BoundPipeline, Pipeline, fit_pipeline, suitable_pipelines
 from specnet.spectra import SpectralAxis
-from specnet.training.config import AUTO
+from specnet.training.config import AUTO, TrainConfig
+from specnet.training.data import Split
 from specnet.training.linear import (
     SELECTION_SPECTRA,
     LinearChoice,
@@ -148,6 +149,21 @@ def prepare(
     how = "in cross-validation on the training spectra" if judges is None else "on the file's own calibration part"
     stage(f"exit 0 is {linear.name}: {linear.accuracy:.1%} right {how}")
     return Preparation(name, pipeline, bound, linear, offsets, compared)
+
+
+def prepare_split(data: Path | str, split: Split, config: TrainConfig, stage: Stage) -> Preparation:
+    """`prepare` for the training part of a split; the file's own calibration part judges where it has one."""
+    rows = split.rows(Holdout.TRAIN)
+    return prepare(
+        data,
+        rows,
+        split.labels[rows],
+        _take(split.groups, rows),
+        preprocessing=config.preprocessing,
+        seed=config.seed,
+        unseen=split.rows(Holdout.CALIBRATION) if split.own_calibration else None,
+        stage=stage,
+    )
 
 
 def points_per_bin(axis: SpectralAxis) -> int:

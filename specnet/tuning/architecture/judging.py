@@ -19,7 +19,7 @@ from specnet.training.config import AUTO, TrainConfig
 from specnet.training.data import file_sha256, split_file
 from specnet.training.likelihood import Judged, judge_network
 from specnet.training.linear import LinearChoice
-from specnet.training.preparation import prepare
+from specnet.training.preparation import prepare_split
 from specnet.tuning.architecture.space import Architecture
 
 USUAL_AUGMENTATION = "light"
@@ -127,16 +127,7 @@ def read_task(
     stage(f"split: {split.origin}")
     rows, held_rows = split.rows(Holdout.TRAIN), split.rows(Holdout.CALIBRATION)
     config = config.for_spectra(len(rows))
-    prepared = prepare(
-        data,
-        rows,
-        split.labels[rows],
-        None if split.groups is None else split.groups[rows],
-        preprocessing=config.preprocessing,
-        seed=config.seed,
-        unseen=held_rows if split.own_calibration else None,
-        stage=stage,
-    )
+    prepared = prepare_split(data, split, config, stage)
     stage(f"preprocessing {len(rows)} training and {len(held_rows)} calibration spectra")
     with SpectraFile(data) as file:
         held_out, classes = prepared.bound(file.read(held_rows)), file.class_names
