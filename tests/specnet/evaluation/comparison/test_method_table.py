@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from specnet.evaluation.comparison import Cell, early_exit_methods
 from specnet.evaluation.comparison.method_table import BUDGETS, method_rows, write_method_tables
 from specnet.evaluation.plots import plot_methods
+from specnet.evaluation.plots.methods import draw_methods
 from specnet.training import RECIPES
 
 STATIC_MACS = 1000
@@ -103,3 +104,14 @@ def test_what_is_compared_has_early_exits() -> None:
 def test_the_figure_is_drawn_of_whatever_there_is(cells: list[Cell], tmp_path: Path) -> None:
     path = plot_methods(method_rows(cells), tmp_path / "methods.png", title="spectra")
     assert imread(path).std() > 0
+
+
+def test_a_method_that_is_far_behind_does_not_hide_what_tells_the_others_apart() -> None:
+    near = [cell(f"m{index}", 0, [0.5, value], {250: value}) for index, value in enumerate((0.80, 0.81, 0.82, 0.83))]
+    hopeless = cell("pooled", 0, [0.05, 0.05], {250: 0.05})
+    without, having = (draw_methods(method_rows(cells), "").axes[0] for cells in (near, [*near, hopeless]))
+    assert [text.get_text() for text in having.texts] == ["5", "5"]
+    assert not without.texts
+    low, high = having.get_xlim()
+    assert high - low < 20
+    assert low < 80 < 83 < high
