@@ -15,8 +15,17 @@ class ConvNorm(nn.Module):
         self, in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, activate: bool = True
     ) -> None:
         super().__init__()
+        # Pointwise layers get every stride-th position instead of a stride, which is the same. PyTorch's kernels (2.13,
+        # channels last) for strided ones of fewer than 8 channels write beyond their memory on processors that have
+        # AVX2 and no AVX-512: trainings died in `free`.
+        self._step = stride if kernel == 1 else 1
         self.conv = nn.Conv2d(
-            in_channels, out_channels, (1, kernel), stride=(1, stride), padding=(0, kernel // 2), bias=False
+            in_channels,
+            out_channels,
+            (1, kernel),
+            stride=(1, stride // self._step),
+            padding=(0, kernel // 2),
+            bias=False,
         )
         self.norm = nn.BatchNorm2d(out_channels)
         self.stride, self.activate = stride, activate
@@ -25,17 +34,10 @@ class ConvNorm(nn.Module):
         self, x: Float[Tensor, "batch in_channels 1 in_positions"]
     ) -> Float[Tensor, "batch out_channels 1 positions"]:
         """Filter, normalise, activate."""
-        normed: Tensor = self.norm(self._filter(x))
+        if self._step > 1:
+            x = x[..., :: self._step].contiguous(memory_format=torch.channels_last)
+        normed: Tensor = self.norm(self.conv(x))
         return functional.relu(normed) if self.activate else normed
-
-    def _filter(self, x: Tensor) -> Tensor:
-        if self.conv.kernel_size != (1, 1) or self.stride == 1:
-            filtered: Tensor = self.conv(x)
-            return filtered
-        # The same numbers. Kernels for strided pointwise layers of fewer than 8 channels write beyond their memory on
-        # processors with AVX2 and without AVX-512 (PyTorch 2.13, channels last): trainings died in `free`.
-        kept = x[..., :: self.stride].contiguous(memory_format=torch.channels_last)
-        return functional.conv2d(kept, self.conv.weight)
 
     def positions(self, entering: int) -> int:
         """Positions after the layer, of so many in front of it."""
