@@ -135,10 +135,10 @@ class PartialLeastSquares:
     def fit(self, features: Floats, labels: NDArray[np.int64]) -> LinearScores:
         """Fit on centred features."""
         classes = np.unique(labels)
-        targets = (labels[:, None] == classes) - (labels[:, None] == classes).mean(axis=0)
-        mean = features.mean(axis=0)
+        indicator = (labels[:, None] == classes).astype(np.float64)
+        shares, mean = indicator.mean(axis=0), features.mean(axis=0)
         centred = features - mean
-        inner, covariance = centred.T @ centred, centred.T @ targets
+        inner, covariance = centred.T @ centred, centred.T @ (indicator - shares)
         least = 1e-12 * float(np.trace(inner))
         rotations: list[Floats] = []
         loadings: list[Floats] = []
@@ -158,8 +158,7 @@ class PartialLeastSquares:
             rotations.append(rotation)
             loadings.append(image / squared)
             weight += np.outer(slope, rotation)
-        bias = (labels[:, None] == classes).mean(axis=0) - weight @ mean
-        return LinearScores(weight, bias, classes.astype(np.int64))
+        return LinearScores(weight, shares - weight @ mean, classes)
 
 
 CANDIDATES: dict[str, LinearModel] = {
