@@ -40,6 +40,9 @@ class Augmentation:
         Standard deviation of a relative stretch about the axis's middle.
     noise
         Upper end of the uniformly drawn standard deviation of white noise: detector noise.
+    measured_noise
+        The same in multiples of the noise that the training spectra have at each point, see
+        `specnet.training.noise.noise_level`: weaker light, or a shorter exposure.
     slope
         Standard deviation of a smooth background (polynomial of degree 2 over the axis): fluorescence.
     scale
@@ -63,9 +66,18 @@ class Augmentation:
     mixture: float = 0.0
     broadening: float = 0.0
     response: float = 0.0
+    measured_noise: float = 0.0
 
-    def __call__(self, spectra: Float[Tensor, "batch points"]) -> Float[Tensor, "batch points"]:
-        """Disturbed copies of the spectra: what the sample does first, then the optics, then the detector."""
+    def __call__(
+        self, spectra: Float[Tensor, "batch points"], noise_level: Float[Tensor, " points"] | None = None
+    ) -> Float[Tensor, "batch points"]:
+        """Disturbed copies of the spectra: what the sample does first, then the optics, then the detector.
+
+        Raises
+        ------
+        ConfigurationError
+            When noise is to be added at the measured level, and `noise_level` is not given.
+        """
         if self.mixture:
             spectra = self._mix(spectra)
         if self.shift_points or self.stretch:
@@ -80,6 +92,11 @@ class Augmentation:
             spectra = spectra + self._background(spectra)
         if self.noise:
             spectra = spectra + self.noise * torch.rand(len(spectra), 1) * torch.randn_like(spectra)
+        if self.measured_noise:
+            if noise_level is None:
+                raise ConfigurationError("noise at the measured level needs a level, see noise_level; got none")
+            strength = self.measured_noise * torch.rand(len(spectra), 1)
+            spectra = spectra + strength * noise_level * torch.randn_like(spectra)
         return spectra
 
     def _warp(self, spectra: Float[Tensor, "batch points"]) -> Float[Tensor, "batch points"]:

@@ -24,11 +24,11 @@ from specnet.errors import ConfigurationError, ModelError
 from specnet.nn import SpecNet
 from specnet.nn.bottleneck import Bottleneck
 from specnet.nn.splitting import check_bottleneck, run_behind, run_until
-from specnet.training.augmentation import create_augmentation
 from specnet.training.bottleneck_codec import learned_codec, sent_patches
 from specnet.training.bottleneck_recipe import BottleneckRecipe
 from specnet.training.data import split_file
 from specnet.training.determinism import deterministic
+from specnet.training.noise import augmentation_for
 from specnet.training.run import BATCH, Run
 from specnet.training.schedule import rate_factor
 
@@ -85,7 +85,7 @@ def train_bottleneck(
     with torch.no_grad():
         bottleneck.normalise(run_until(network, recipe.split, spectra[:BATCH, None]).features)
     optimiser = torch.optim.Adam(bottleneck.parameters(), lr=recipe.learning_rate)
-    augment = create_augmentation(run.config.augmentation)
+    augment = augmentation_for(run.config.augmentation, dataset)
     for epoch in range(epochs):
         totals = {"loss": 0.0, "bytes": 0.0, "epochs": epochs}
         for step, batch in enumerate(torch.split(torch.randperm(len(labels)), recipe.batch_size)):

@@ -13,12 +13,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from specnet.errors import ConfigurationError, ModelError
 from specnet.nn.protocol import ExitNetwork
-from specnet.training.augmentation import create_augmentation
 from specnet.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from specnet.training.config import TrainConfig
 from specnet.training.determinism import deterministic
 from specnet.training.distributed import CPU, Processes, current_processes
 from specnet.training.losses import LOSSES, Context, active_share
+from specnet.training.noise import Augment, augmentation_for
 from specnet.training.offsets import WithOffsets
 from specnet.training.phases import Stretch, create_phases, freeze, stretches
 from specnet.training.schedule import gating, rate_factor
@@ -85,13 +85,14 @@ def train_network(
     if checkpoint is not None and checkpoint.exists():
         progress = load_checkpoint(checkpoint, module, optimiser, identity or {}, companions)
     processes.copy_from_main(network)
+    augment = augmentation_for(config.augmentation, data)
     items = data if offsets is None else WithOffsets(data, offsets)
     while progress.epoch < config.epochs:
         stretch = next(one for one in plan if progress.epoch < one.end)
         teacher.watch(module, stretch, progress.epoch)
         with deterministic():
             values = _train_epoch(
-                network, items, config, optimiser, progress.epoch, stretch, teacher, weighting, processes
+                network, items, config, augment, optimiser, progress.epoch, stretch, teacher, weighting, processes
             )
         progress.epoch += 1
         progress.history.append(values)
@@ -133,6 +134,7 @@ def _train_epoch(
     network: ExitNetwork,
     data: Dataset[Any],
     config: TrainConfig,
+    augment: Augment,
     optimiser: torch.optim.Optimizer,
     epoch: int,
     stretch: Stretch,
@@ -141,7 +143,6 @@ def _train_epoch(
     processes: Processes,
 ) -> dict[str, float]:
     torch.manual_seed((config.seed << 20) + epoch)
-    augment = create_augmentation(config.augmentation)
     loader = _loader(data, config, processes.world)
     phase = stretch.phase
     freeze(cast("nn.Module", network), phase)
