@@ -143,6 +143,8 @@ def validate_manifest(manifest: Manifest) -> None:
     sizes = sorted({policy.state_size(len(manifest.classes)) for policy in policies})
     if len(sizes) != 1:
         raise BundleError(f"all exit policies of a bundle share one state, these have {sizes} numbers")
+    if wrong := [len(row) for policy in policies for row in policy.biases if len(row) != len(manifest.classes)]:
+        raise BundleError(f"the bundle has {len(manifest.classes)} classes, an exit policy has biases for {wrong[0]}")
     if len(manifest.classes) < 2 or len(set(manifest.classes)) != len(manifest.classes):
         raise BundleError(f"a classifier has at least two different classes, got {list(manifest.classes)[:5]}")
     if bad := [file for file in manifest.files if not FILE_NAME.match(file) or file == MANIFEST]:

@@ -30,6 +30,9 @@ class CachedLogits:
         They differ from spectrum to spectrum because positions halt on their own.
     static_macs
         The full network up to its last exit, every position.
+    groups
+        ``(n,)`` what spectra have in common (a sample, a subject), so that none is judged by what was fitted on others
+        of its group; None where every spectrum stands for itself.
 
     Raises
     ------
@@ -42,6 +45,7 @@ class CachedLogits:
     labels: NDArray[np.int64]
     macs: NDArray[np.int64]
     static_macs: int
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         shape = self.logits.shape
@@ -54,6 +58,8 @@ class CachedLogits:
                 f"logits {shape} need labels {shape[1:2]} and macs {shape[:2]}, "
                 f"got {self.labels.shape} and {self.macs.shape}"
             )
+        if self.groups is not None and self.groups.shape != self.labels.shape:
+            raise ModelError(f"labels {self.labels.shape} need as many groups, got {self.groups.shape}")
         if not np.isfinite(self.logits).all():
             raise ModelError(f"{int((~np.isfinite(self.logits)).sum())} of {self.logits.size} logits are not finite")
         if self.labels.min() < 0 or self.labels.max() >= shape[2]:
@@ -82,11 +88,13 @@ class CachedLogits:
 
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Keep some of the spectra, rows ``(m,)``."""
-        return type(self)(self.logits[:, rows], self.labels[rows], self.macs[:, rows], self.static_macs)
+        groups = None if self.groups is None else self.groups[rows]
+        return type(self)(self.logits[:, rows], self.labels[rows], self.macs[:, rows], self.static_macs, groups)
 
     def without_first_exit(self) -> Self:
         """Leave exit 0 out, whose cost is the same for every spectrum."""
         if self.n_exits < 2:
             raise ModelError("a network with one exit has none besides the first")
         spared = int(self.macs[0, 0])
-        return type(self)(self.logits[1:], self.labels, self.macs[1:] - spared, self.static_macs - spared)
+        macs = self.macs[1:] - spared
+        return type(self)(self.logits[1:], self.labels, macs, self.static_macs - spared, self.groups)

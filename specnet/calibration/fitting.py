@@ -1,4 +1,4 @@
-"""Calibration from cached logits: temperatures, then the combiner, then thresholds, then what carries a guarantee."""
+"""Calibration from cached logits: temperatures, biases, the combiner, thresholds, then what carries a guarantee."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from specnet.calibration.budget import solve_budget
 from specnet.calibration.cached import CachedLogits
 from specnet.calibration.candidates import Candidate, estimate_merits, generate_candidates, judge, pareto_front
-from specnet.calibration.combiner import choose_combiner, combiner_likelihoods
+from specnet.calibration.combiner import AUTO, Combination, choose_combination
 from specnet.calibration.exit_table import ExitTable
 from specnet.calibration.folds import stratified_folds
 from specnet.calibration.operating_point import (
@@ -28,7 +28,6 @@ from specnet.calibration.risk import RiskMethod, control_risk
 from specnet.errors import ConfigurationError
 from specnet.exits import COMBINERS, SCORES, ExitPolicy, route
 
-AUTO = "auto"
 SCHEDULE = "schedule"
 """Score whose thresholds may also be those of its own assignment."""
 _HOLDING_SEED = 1
@@ -70,6 +69,7 @@ def calibrate(
     reject_score: str = "improbability",
     score: str = "max_probability",
     combiner: str = AUTO,
+    class_bias: bool | None = None,
     additive: bool = False,
 ) -> Calibration:
     """Fit everything that is decided after training.
@@ -98,6 +98,9 @@ def calibrate(
         whose default operating point is the cheapest.
     combiner
         What exits answer together, a name in `specnet.exits.COMBINERS`, or ``auto`` for the likeliest.
+    class_bias
+        Whether every class gets a bias at every exit; None where the split is surely likelier with them, see
+        `specnet.calibration.class_bias`.
     additive
         Whether exits after exit 0 of this network add to its logits.
 
@@ -120,9 +123,8 @@ def calibrate(
     if combiner not in (AUTO, *COMBINERS):
         raise ConfigurationError(f"unknown combiner {combiner!r}; known: {', '.join((AUTO, *COMBINERS))}")
     parts = _Parts.of(cached, risk=max_risk is not None, reject=false_alarm is not None)
-    likelihoods = combiner_likelihoods(parts.fitting, additive=additive)
-    chosen_combiner = choose_combiner(likelihoods) if combiner == AUTO else combiner
-    base, table, candidates, merits = _judged(parts.fitting, chosen_combiner, score, additive)
+    combination = choose_combination(parts.fitting, additive=additive, combiner=combiner, biased=class_bias)
+    base, table, candidates, merits = _judged(parts.fitting, combination, score, additive)
     points = {
         OperatingPoint.DEFAULT: cheapest_near_best(candidates),
         OperatingPoint.FAST: cheapest_near_best(candidates, FAST_TOLERANCE),
@@ -163,7 +165,8 @@ def calibrate(
     return Calibration(
         n_spectra=cached.n_spectra,
         static_macs=cached.static_macs,
-        combiner_nll=likelihoods,
+        combiner_nll=combination.likelihoods,
+        bias_gain=combination.bias_gain,
         front=pareto_front(candidates),
         operating_points=policies,
         chosen=str(chosen),
@@ -175,12 +178,12 @@ def calibrate(
 
 
 def _judged(
-    cached: CachedLogits, combiner: str, score: str, additive: bool
+    cached: CachedLogits, combination: Combination, score: str, additive: bool
 ) -> tuple[ExitPolicy, ExitTable, list[Candidate], HeldOutMerit]:
     """Fitted policy, its table, candidates and merits, for one score or for the one whose default point is cheapest."""
     found = {}
     for name in SCORES if score == AUTO else (score,):
-        recipe = Recipe(combiner, name, additive)
+        recipe = Recipe(combination.combiner, name, additive, combination.biased)
         base = recipe.fit(cached)
         table = ExitTable.of(cached, base)
         merits = HeldOutMerit.of(cached, recipe)

@@ -40,6 +40,8 @@ class Recipe:
         Names in `specnet.exits.COMBINERS` and `specnet.exits.SCORES`.
     additive
         Whether exits after exit 0 add to its logits.
+    biased
+        Whether every class gets a bias at every exit.
 
     Raises
     ------
@@ -50,14 +52,15 @@ class Recipe:
     combiner: str
     score: str = "max_probability"
     additive: bool = False
+    biased: bool = False
 
     def __post_init__(self) -> None:
         if self.score not in SCORES:
             raise ConfigurationError(f"unknown score {self.score!r}; known: {', '.join(SCORES)}")
 
     def fit(self, cached: CachedLogits) -> ExitPolicy:
-        """Temperatures, then the combiner's weights, then the gate: a policy that never leaves early."""
-        combined = fit_combination(cached, self.combiner, additive=self.additive)
+        """Temperatures and biases, then the combiner's weights, then the gate: a policy that never leaves early."""
+        combined = fit_combination(cached, self.combiner, additive=self.additive, biased=self.biased)
         parameters: Parameters = ()
         if SCORES[self.score].parameter_names:
             answers = route(combined, cached.logits).all_probabilities

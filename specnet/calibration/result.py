@@ -32,6 +32,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         MACs of the full network.
     combiner_nll
         Negative log-likelihood of each combiner on the split; the least was chosen.
+    bias_gain
+        Nats a spectrum by which biases of classes make the split likelier, cross-fitted; None in calibrations that were
+        made without trying.
     front
         Candidates on the front of cost and accuracy, cheapest first.
     operating_points
@@ -59,6 +62,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     accuracy: float
     risk: RiskControl | None = None
     reject: RejectControl | None = None
+    bias_gain: float | None = None
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -241,7 +241,7 @@ class _Components:
         whole = self.judge.test.logits
         # exit 0 ran on the device, on the spectrum itself
         logits = np.concatenate([whole.logits[:1], np.concatenate(parts, axis=1)[1:]])
-        return CachedLogits(logits, whole.labels, whole.macs, whole.static_macs), sent
+        return replace(whole, logits=logits), sent
 
 
 def _neighbours(counts: NDArray[np.int64]) -> NDArray[np.int64]:

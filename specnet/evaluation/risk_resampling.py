@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specnet.calibration import CachedLogits, RiskMethod
-from specnet.calibration.combiner import choose_combiner, combiner_likelihoods
+from specnet.calibration.combiner import choose_combination
 from specnet.calibration.exit_table import ExitTable
 from specnet.calibration.folds import stratified_folds
 from specnet.calibration.recipe import Recipe
@@ -77,8 +77,8 @@ class Population:
     @classmethod
     def of(cls, fitted_on: CachedLogits, rest: CachedLogits, *, additive: bool) -> Population:
         """Fit the policy on one set of spectra; the others are the population."""
-        combiner = choose_combiner(combiner_likelihoods(fitted_on, additive=additive))
-        base = Recipe(combiner, additive=additive).fit(fitted_on)
+        chosen = choose_combination(fitted_on, additive=additive)
+        base = Recipe(chosen.combiner, additive=additive, biased=chosen.biased).fit(fitted_on)
         grid = confidence_grid(ExitTable.of(fitted_on, base))
         table = ExitTable.of(rest, base)
         macs = [table.outcome((level,) * table.n_exits).mean_macs for level in grid]

@@ -8,7 +8,7 @@ Legend: n spectra, C classes, E exits (exit 0 is the linear one), S size of the 
 from __future__ import annotations
 
 from specnet.exits.combiners import COMBINERS, Combiner, GeometricEnsemble, Last, MeanLogProbability
-from specnet.exits.parameters import Parameters
+from specnet.exits.parameters import MAX_BIAS, Parameters
 from specnet.exits.policy import MAX_EXITS, NEVER, Decision, ExitPolicy
 from specnet.exits.probabilities import Float32, log_softmax
 from specnet.exits.rejection import REJECT_SCORES, energy, improbability
@@ -27,6 +27,7 @@ from specnet.exits.scores import (
 
 __all__ = [
     "COMBINERS",
+    "MAX_BIAS",
     "MAX_EXITS",
     "NEVER",
     "REJECT_SCORES",

@@ -6,6 +6,7 @@ import numpy as np
 
 from specnet.errors import ConfigurationError
 
+MAX_BIAS = 100.0
 Parameters = tuple[tuple[float, ...], ...]
 """One row an exit; empty for what has nothing to fit."""
 
@@ -27,6 +28,23 @@ def check_parameters(
         raise ConfigurationError(f"parameters of {what}: got {found}, expected {expected}")
     if not all(np.isfinite(value) and low <= value <= high for row in parameters for value in row):
         raise ConfigurationError(f"parameters of {what} are {low:g} to {high:g}, got {parameters}")
+
+
+def check_biases(biases: Parameters, n_exits: int) -> None:
+    """Refuse biases of classes that are not one row an exit, all of one length, each at most `MAX_BIAS` nats.
+
+    Raises
+    ------
+    ConfigurationError
+        With what was found and what was expected.
+    """
+    lengths = sorted({len(row) for row in biases})
+    if biases and (len(biases) != n_exits or len(lengths) != 1 or lengths[0] < 2):
+        raise ConfigurationError(
+            f"biases are {n_exits} rows (one an exit) of one number a class, got {len(biases)} rows of {lengths}"
+        )
+    if not all(np.isfinite(value) and abs(value) <= MAX_BIAS for row in biases for value in row):
+        raise ConfigurationError(f"biases are -{MAX_BIAS:g} to {MAX_BIAS:g} nats, got {biases}")
 
 
 def row_of(parameters: Parameters, exit_index: int) -> tuple[float, ...]:

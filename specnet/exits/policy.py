@@ -5,7 +5,7 @@ Legend: n spectra, C classes, E exits (exit 0 is the linear one), S size of the 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import msgspec
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from specnet.errors import ConfigurationError
 from specnet.exits.combiners import COMBINERS, MAX_WEIGHT
-from specnet.exits.parameters import Parameters, check_parameters, row_of
+from specnet.exits.parameters import Parameters, check_biases, check_parameters, row_of
 from specnet.exits.probabilities import Float32, log_softmax, softmax
 from specnet.exits.rejection import REJECT_SCORES, improbability
 from specnet.exits.scores import MAX_COEFFICIENT, SCORES
@@ -63,7 +63,7 @@ class Decision(msgspec.Struct, frozen=True):
         return known
 
 
-class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
     """When a spectrum leaves: temperature per exit, combiner, score and threshold per exit.
 
     A spectrum leaves at the first exit whose score reaches its threshold, and at the last exit in any case.
@@ -86,6 +86,9 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         for no such rule.
     reject_threshold
         Largest reject score of what is called known.
+    biases
+        One row of C numbers an exit, added to its tempered logits: nats by which the exit misjudges each class, see
+        `specnet.calibration.class_bias`. Empty for none.
 
     Raises
     ------
@@ -102,6 +105,7 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     additive: bool = False
     reject: str = ""
     reject_threshold: float = 0.0
+    biases: Parameters = ()
 
     def __post_init__(self) -> None:
         if self.combiner not in COMBINERS:
@@ -126,6 +130,7 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         combiner, score = COMBINERS[self.combiner].parameter_names, SCORES[self.score].parameter_names
         check_parameters(self.combiner, self.combiner_parameters, self.n_exits, combiner, 0.0, MAX_WEIGHT)
         check_parameters(self.score, self.score_parameters, self.n_exits, score, -MAX_COEFFICIENT, MAX_COEFFICIENT)
+        check_biases(self.biases, self.n_exits)
 
     @property
     def n_exits(self) -> int:
@@ -148,7 +153,15 @@ class ExitPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def own_logits(self, exit_index: int, logits: Float32, first: Float32) -> Float32:
         """Tempered logits ``(n, C)`` of an exit from its raw logits and those of exit 0 (both ``(n, C)``)."""
         whole = logits + first if self.additive and exit_index > 0 else logits
-        return whole / np.float32(self.temperatures[exit_index])
+        tempered: Float32 = whole / np.float32(self.temperatures[exit_index])
+        if self.biases:
+            tempered += self._bias_rows[exit_index]
+        return tempered
+
+    @cached_property
+    def _bias_rows(self) -> Float32:
+        """Biases ``(E, C)`` as an array: one spectrum on a device does not wait for lists of numbers."""
+        return np.array(self.biases, dtype=np.float32)
 
     def decide(self, exit_index: int, logits: Float32, state: Float32) -> Decision:
         """Judge the raw logits ``(n, C)`` of one exit, given the state ``(n, S)`` of the exits before it."""

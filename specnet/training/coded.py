@@ -6,7 +6,7 @@ Legend: n spectra, L points.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -70,5 +70,5 @@ def judge_coded(
                 restored.append(codec.decode(data, (features.shape[0], features.shape[1])))
             behind = run_behind(network, split, torch.from_numpy(np.stack(restored)))
             logits[split + 1 :, start : start + BATCH] = torch.stack(behind).numpy()
-    cached = CachedLogits(logits, whole.labels, whole.macs, whole.static_macs)
+    cached = replace(whole, logits=logits)
     return CodedRun(cached, np.array(sizes, dtype=np.int64))

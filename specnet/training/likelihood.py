@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from specnet.calibration.cached import CachedLogits
-from specnet.calibration.combiner import combiner_likelihoods
+from specnet.calibration.combiner import choose_combination
 from specnet.calibration.temperature import fit_temperature, negative_log_likelihood
 from specnet.exits import log_softmax
 from specnet.nn import DENSE
@@ -70,7 +70,7 @@ def combined_nats(
     logits = all_logits(network, spectra)
     costs_nothing = np.zeros(logits.shape[:2], np.int64)  # what exits cost plays no part
     cached = CachedLogits(logits, labels, costs_nothing, network.static_macs())
-    return min(combiner_likelihoods(cached, additive=additive).values())
+    return min(choose_combination(cached, additive=additive).likelihoods.values())
 
 
 def judge_logits(logits: NDArray[np.float32], labels: NDArray[np.int64], temperatures: Sequence[float]) -> Judged:

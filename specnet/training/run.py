@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,11 @@ class Run:
             When the file does not fit the run; `AxisError` when its axis does not cover the model's.
         """
         intensity, labels, axis = self.read_part(data, holdout)
-        return self.judge(intensity, labels, axis, progress)
+        cached = self.judge(intensity, labels, axis, progress)
+        split = split_file(data, self.config.seed, self.config.fold)
+        if split.groups is None:
+            return cached
+        return replace(cached, logits=replace(cached.logits, groups=split.groups[split.rows(holdout)]))
 
     def judge(
         self,

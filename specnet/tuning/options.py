@@ -10,7 +10,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,7 @@ def list_options(
     whole = held.logits
     raw, _, _ = run.read_part(data, Holdout.CALIBRATION)
     known = _Known(run, file_sha256(data))
-    recipe = Recipe(policy.combiner, policy.score, policy.additive)
+    recipe = Recipe(policy.combiner, policy.score, policy.additive, bool(policy.biases))
     # where features arrive as they are the held-out estimate is that of the whole network
     whole_merit = HeldOutMerit.of(whole, recipe)
     nothing = np.zeros(whole.n_spectra, dtype=np.int64)
@@ -179,7 +179,7 @@ def list_options(
         else:
             logits, features = known.coded(split, name, codec, held)
             sizes = request_sizes(policy, layout, whole, split, name, feature_bytes=features)
-        cached = CachedLogits(logits, whole.labels, whole.macs, whole.static_macs)
+        cached = replace(whole, logits=logits)
         merit = whole_merit if codec is None else HeldOutMerit.of(cached, recipe)
         options.append(Option(split, name, cached, sizes, _received(policy, layout, cached, split), merit))
     return options
