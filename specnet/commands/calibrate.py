@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from specnet.calibration import CachedLogits, Calibration
 
 HELP = "choose when spectra leave: temperatures, combiner and thresholds from the calibration split"
+CLASS_BIAS = {"auto": None, "yes": True, "no": False}
 EXAMPLE = "specnet calibrate runs/minerals minerals.h5 --budget 0.3"
 
 
@@ -78,6 +79,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="what exits answer together; auto takes the likeliest (default: %(default)s)",
     )
+    parser.add_argument(
+        "--class-bias",
+        choices=tuple(CLASS_BIAS),
+        default="auto",
+        help="correct how exits misjudge each class; auto does where calibration spectra are surely likelier with it, "
+        "as those of another season or instrument than the training spectra are (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -108,6 +116,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         reject_score=args.reject_score,
         score=args.score,
         combiner=args.combiner,
+        class_bias=CLASS_BIAS[args.class_bias],
         additive=getattr(trained.network.config, "additive", False),
     )
     path = calibration.write(trained.calibration_path)
@@ -145,6 +154,9 @@ def describe(calibration: Calibration, cached: CachedLogits) -> dict[str, Any]:
         "score": calibration.policy.score,
         "additive": calibration.policy.additive,
         "temperatures": list(calibration.policy.temperatures),
+        "class_bias": bool(calibration.policy.biases),
+        "bias_gain": calibration.bias_gain,
+        "biases": msgspec.to_builtins(calibration.policy.biases),
         "operating_points": points,
         "risk": None if calibration.risk is None else msgspec.to_builtins(calibration.risk),
         "reject": None
@@ -159,6 +171,11 @@ def _show(document: dict[str, Any]) -> None:
         f"{document['n_calibration']} calibration spectra; combiner {document['combiner']}; temperatures "
         + " ".join(f"{temperature:.2f}" for temperature in document["temperatures"])
     )
+    if document["class_bias"]:
+        say(
+            f"classes are corrected at every exit: calibration spectra are {document['bias_gain']:.3f} nats likelier, "
+            "so they differ from those that were trained on"
+        )
     rows = [
         (
             f"{name} *" if name == document["chosen"] else name,

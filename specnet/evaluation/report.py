@@ -104,6 +104,7 @@ def evaluate(
         "compute_on_peaks_at_last_exit": _on_peaks(test, np.full(test.n_spectra, test.n_exits - 1), depth, peaks),
         "worth": asdict(worth_of_run(test, routing)) if linear_exit else None,
         "temperatures": list(policy.temperatures),
+        "class_bias": bool(policy.biases),
         "n_calibration": calibration_split.n_spectra,
         "calibration_current": calibration.describes(calibration_split),
         "split_by": split_by,

@@ -35,6 +35,8 @@ PARAMETERS = {
 THRESHOLDS = {"product": (0.97, 0.97, 0.97, 0.0)}
 """Of combiners that are surer than others."""
 USUAL_THRESHOLDS = (0.72, 0.66, 0.6, 0.0)
+BIASES = ((0.2, -0.1, -0.1), (-0.3, 0.2, 0.1), (0.1, 0.1, -0.2), (0.0, -0.2, 0.2))
+"""Of classes, at the exits of additive policies."""
 REJECT_THRESHOLDS = {"improbability": 0.2, "energy": -1.6}
 POLICIES = [
     ExitPolicy(
@@ -47,6 +49,7 @@ POLICIES = [
         additive=additive,
         reject=reject,
         reject_threshold=REJECT_THRESHOLDS[reject],
+        biases=BIASES if additive else (),
     )
     for combiner in COMBINERS
     for score in SCORES
@@ -121,7 +124,7 @@ def test_a_bundle_of_an_older_release_is_read(tmp_path: Path) -> None:
     bundle = read_bundle(tmp_path / "new.specnet")
     document = msgspec.to_builtins(bundle.manifest) | {"bundle_id": ""}
     kept = ("temperatures", "thresholds", "combiner", "score")
-    document["policy"] = {name: document["policy"][name] for name in kept}
+    document["policy"] = {name: getattr(bundle.manifest.policy, name) for name in kept}
     document["bundle_id"] = hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()[:16]
     entries = [(MANIFEST, msgspec.json.encode(document)), *sorted(bundle.files.items())]
     old = parse_bundle(b"".join(stored_zip(entries)))

@@ -24,6 +24,7 @@ PARAMETERS = {
     "gate": ((4.0, 1.0, 2.0, 0.5, -3.0), (3.0, 1.0, 1.0, 1.5, -3.5), (2.0, 0.5, 1.0, 1.0, -3.0), (1.0,) * 5),
 }
 TEMPERATURES = (1.1, 0.6, 1.9, 2.5)
+BIASES = tuple(tuple(0.3 * ((3 * k + 5 * c) % 7) - 0.9 for c in range(6)) for k in range(4))
 BOTH = [(combiner, score) for combiner in COMBINERS for score in SCORES]
 
 
@@ -34,6 +35,11 @@ def _policy(combiner: str, score: str, *, additive: bool = False, **changes: Any
         "score_parameters": PARAMETERS.get(score, ()),
     }
     return ExitPolicy(**(plain | parameters | {"additive": additive} | changes))
+
+
+def _many(combiner: str, score: str, *, additive: bool, **changes: Any) -> ExitPolicy:
+    """Additive exits have biases of classes as well."""
+    return _policy(combiner, score, additive=additive, biases=BIASES if additive else (), **changes)
 
 
 def _with_medians(policy: ExitPolicy, logits: np.ndarray) -> ExitPolicy:
@@ -95,7 +101,9 @@ def _slow_route(policy: ExitPolicy, logits: np.ndarray, row: int) -> tuple[int, 
         raw = [float(value) for value in logits[k, row]]
         if policy.additive and k:
             raw = [value + float(first) for value, first in zip(raw, logits[0, row], strict=True)]
-        own = _softmax([value / policy.temperatures[k] for value in raw])
+        biases = policy.biases[k] if policy.biases else (0.0,) * len(raw)
+        tempered = [value / policy.temperatures[k] + bias for value, bias in zip(raw, biases, strict=True)]
+        own = _softmax(tempered)
         logs.append([math.log(p) for p in own])
         if policy.combiner == "mean_log_probability":
             own = _softmax([sum(column) / (k + 1) for column in zip(*logs, strict=True)])
@@ -105,7 +113,7 @@ def _slow_route(policy: ExitPolicy, logits: np.ndarray, row: int) -> tuple[int, 
                 running = [a * f + b * value for f, value in zip(running, log_p, strict=True)]
             own = _softmax(running)
         elif policy.combiner == "product":
-            products.append([max(0.0, value) / policy.temperatures[k] for value in raw])
+            products.append([max(0.0, value) for value in tempered])
             left = [math.prod(column) for column in zip(*products, strict=True)]
             own = [value / sum(left) for value in left] if any(left) else own
         answers.append(own)
@@ -118,7 +126,7 @@ def _slow_route(policy: ExitPolicy, logits: np.ndarray, row: int) -> tuple[int, 
 @pytest.mark.parametrize(("combiner", "score"), BOTH)
 def test_route_equals_a_loop_over_single_spectra(combiner: str, score: str, additive: bool) -> None:
     cached = make_cached(seed=3, n=100, temperatures=(1.0, 0.5, 2.0, 3.0))
-    policy = _with_medians(_policy(combiner, score, additive=additive), cached.logits)
+    policy = _with_medians(_many(combiner, score, additive=additive), cached.logits)
     routing = route(policy, cached.logits)
     taken = len(set(routing.exit_index.tolist()))
     assert taken >= (2 if score == "patience" else 4), "exits should be taken by someone"
@@ -138,7 +146,7 @@ def test_route_equals_a_loop_over_single_spectra(combiner: str, score: str, addi
 def test_state_carried_across_a_split_gives_the_unsplit_answer(combiner: str, score: str, additive: bool) -> None:
     """A device runs exits 0..split, a gateway the rest with the state that arrived as bytes."""
     cached = make_cached(seed=4, n=60)
-    policy = _policy(combiner, score, additive=additive, reject="energy", reject_threshold=-2.0)
+    policy = _many(combiner, score, additive=additive, reject="energy", reject_threshold=-2.0)
     policy = _with_medians(policy, cached.logits)
     whole = route(policy, cached.logits)
     for split in range(policy.n_exits - 1):
@@ -161,7 +169,7 @@ def test_state_carried_across_a_split_gives_the_unsplit_answer(combiner: str, sc
 @pytest.mark.parametrize(("combiner", "score"), BOTH)
 def test_deciding_one_by_one_equals_deciding_together(combiner: str, score: str, additive: bool) -> None:
     cached = make_cached(seed=6, n=12)
-    policy = _policy(combiner, score, additive=additive)
+    policy = _many(combiner, score, additive=additive)
     whole = route(policy, cached.logits)
     for row in range(12):
         alone = route(policy, cached.logits[:, row : row + 1])
@@ -171,7 +179,7 @@ def test_deciding_one_by_one_equals_deciding_together(combiner: str, score: str,
 
 @pytest.mark.parametrize(("combiner", "score"), BOTH)
 def test_a_policy_survives_json(combiner: str, score: str) -> None:
-    policy = _policy(combiner, score, additive=True, reject="improbability", reject_threshold=0.4)
+    policy = _many(combiner, score, additive=True, reject="improbability", reject_threshold=0.4)
     assert msgspec.json.decode(msgspec.json.encode(policy), type=ExitPolicy) == policy
 
 
@@ -180,6 +188,23 @@ def test_a_policy_of_an_older_bundle_is_still_read() -> None:
     policy = msgspec.json.decode(document, type=ExitPolicy)
     assert (policy.additive, policy.reject, policy.combiner_parameters) == (False, "", ())
     assert route(policy, make_cached(seed=0, n=5, evidence=(1.0, 1.0)).logits).known.all()
+
+
+def test_a_policy_without_biases_is_written_as_before_there_were_any() -> None:
+    """A device of an older version can read what it can use, and refuses what it would answer wrongly."""
+    plain = _policy("geometric", "gate", additive=True)
+    assert b"biases" not in msgspec.json.encode(plain)
+    assert b"biases" in msgspec.json.encode(_many("geometric", "gate", additive=True))
+
+
+def test_biases_are_added_to_tempered_logits() -> None:
+    logits = np.array([[[2.0, 0.0]], [[1.0, 3.0]]], dtype=np.float32)
+    policy = ExitPolicy(
+        temperatures=(2.0, 1.0), thresholds=(NEVER, 0.0), combiner="last", biases=((-1.0, 1.0), (0.5, -1.5))
+    )
+    answers = route(policy, logits).all_probabilities[:, 0]
+    np.testing.assert_allclose(answers[0], _softmax([0.0, 1.0]), atol=1e-6)
+    np.testing.assert_allclose(answers[1], _softmax([1.5, 1.5]), atol=1e-6)
 
 
 def test_what_one_exit_rules_out_does_not_come_back() -> None:
@@ -317,6 +342,11 @@ def test_probabilities_sum_to_one_and_scores_stay_in_range(logits: np.ndarray, s
         ({"score": "gate", "score_parameters": ((2e3,) * 5,) * 2}, "gate are -1000 to 1000"),
         ({"score": "luck"}, "unknown score 'luck'"),
         ({"thresholds": (0.5,)}, "got 2 and 1"),
+        ({"biases": ((0.1, -0.1),)}, r"biases are 2 rows .* of one number a class, got 1 rows of \[2\]"),
+        ({"biases": ((0.1, -0.1), (0.0, 0.0, 0.0))}, r"got 2 rows of \[2, 3\]"),
+        ({"biases": ((0.1,), (0.2,))}, r"got 2 rows of \[1\]"),
+        ({"biases": ((0.1, float("nan")), (0.0, 0.0))}, "biases are -100 to 100 nats"),
+        ({"biases": ((0.1, 101.0), (0.0, 0.0))}, "biases are -100 to 100 nats"),
         ({"temperatures": (1.0, 0.0)}, "temperatures are positive"),
         ({"temperatures": (1.0, float("nan"))}, "temperatures are positive"),
         ({"thresholds": (float("inf"), 0.0)}, "thresholds are finite"),

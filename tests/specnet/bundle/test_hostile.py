@@ -93,6 +93,7 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     ("at least 2 expected", lambda plain: plain.update(segments=[])),
     ("its exit policies have", lambda plain: plain["policy"].update(temperatures=[1.0], thresholds=[0.5])),
     ("unknown combiner", lambda plain: plain["policy"].update(combiner="vote")),
+    ("classes, an exit policy has biases for 2", lambda plain: plain["policy"].update(biases=[[0.1, -0.1]] * 4)),
     ("temperatures are positive", lambda plain: plain["policy"].update(temperatures=[1.0, 0.0, 1.0, 1.0])),
     ("split 0 needs a codec", lambda plain: plain.update(codecs={})),
     ("split 1 needs a codec", lambda plain: plain["codecs"].update({"1": "zip"})),

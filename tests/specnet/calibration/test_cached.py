@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ def test_sizes_are_named() -> None:
         ({"labels": np.array([0, -1, 2])}, "labels reach from -1 to 2"),
         ({"macs": np.array([[5, 5, 5], [5, 4, 5]])}, "cumulative"),
         ({"macs": np.array([[-1, 5, 5], [5, 6, 5]])}, "cumulative"),
+        ({"groups": np.array([0, 1])}, r"labels \(3,\) need as many groups, got \(2,\)"),
         ({"static_macs": 0}, "static_macs is positive, got 0"),
     ],
 )
@@ -49,7 +51,10 @@ def test_what_does_not_fit_together_is_refused(changes: dict[str, Any], message:
 
 def test_without_exit_0_nobody_pays_for_it() -> None:
     cached = make_cached(seed=0, n=7, n_classes=5)
+    cached = replace(cached, groups=np.arange(7) // 2)
     rest = cached.without_first_exit()
+    np.testing.assert_array_equal(rest.groups, cached.groups)
+    np.testing.assert_array_equal(cached.take(np.array([6, 2])).groups, [3, 1])
     np.testing.assert_array_equal(rest.logits, cached.logits[1:])
     np.testing.assert_array_equal(rest.macs, cached.macs[1:] - cached.macs[0])
     assert rest.static_macs == cached.static_macs - cached.macs[0, 0]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support_cached_logits import make_cached
 
 from specnet.calibration import CachedLogits, fit_temperature, fit_temperatures
 from specnet.calibration.combiner import choose_combiner, combiner_likelihoods
-from specnet.calibration.folds import stratified_folds
+from specnet.calibration.folds import cross_fitting, stratified_folds
 from specnet.calibration.gate import fit_gate
 from specnet.calibration.geometric import PRIOR_SPECTRA, fit_geometric
 from specnet.calibration.temperature import T_MAX, T_MIN, negative_log_likelihood
@@ -94,6 +96,28 @@ def test_folds_spread_classes_and_sizes_evenly(n: int) -> None:
         assert counts.max() - counts.min() <= 1
     np.testing.assert_array_equal(folds, stratified_folds(labels))
     assert n < 30 or (folds != stratified_folds(labels, seed=1)).any()
+
+
+def test_folds_keep_groups_together_and_spread_them_evenly() -> None:
+    rng = np.random.default_rng(0)
+    groups = rng.permutation(np.repeat(np.arange(60), 3))
+    labels = groups % 4
+    folds = stratified_folds(labels, groups=groups)
+    assert all(len(np.unique(folds[groups == group])) == 1 for group in range(60))
+    for label in range(4):
+        assert set(np.bincount(folds[labels == label], minlength=5)) == {9}
+
+
+def test_cross_fitting_judges_a_group_by_others_and_every_spectrum_once() -> None:
+    cached = replace(make_cached(seed=0, n=90), groups=np.arange(90) % 30)
+    judged = np.zeros(90, dtype=int)
+    for fitting, rows in cross_fitting(cached):
+        judged[rows] += 1
+        assert not set(fitting.groups.tolist()) & set(cached.groups[rows].tolist())
+    assert (judged == 1).all()
+    few = replace(cached, groups=np.arange(90) % 9)
+    ((fitting, rows),) = cross_fitting(few)
+    assert fitting.n_spectra == len(rows) == 90, "nine groups cannot be held back from each other"
 
 
 def _fit(exits: np.ndarray, labels: np.ndarray, prior: float = PRIOR_SPECTRA) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ import pytest
 from support_cli import Called, call
 
 from specnet.bundle import read_bundle
+from specnet.calibration import read_calibration
 from specnet.datasets import Holdout, read_spectra
-from specnet.runtime import load_bundle
+from specnet.exits import route
+from specnet.runtime import Predictor, load_bundle
 from specnet.training import load_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -104,6 +107,27 @@ def test_a_pretrained_backbone_is_trained_further(path: Journey, tmp_path: Path)
     config = load_run(run).config
     assert (config.adaptivity, config.additive, config.augmentation) == ("none", False, "none")
     assert config.backbone == str(backbone)
+
+
+def test_classes_are_corrected_from_calibration_to_bundle(path: Journey, tmp_path: Path) -> None:
+    run, bundle = Path(shutil.copytree(path.run, tmp_path / "run")), tmp_path / "corrected.specnet"
+    plain = call("calibrate", run, path.data, "--class-bias", "no", "--json")
+    assert (plain.document["class_bias"], plain.document["biases"]) == (False, [])
+    assert "classes are corrected" not in plain.err
+    calibrated = call("calibrate", run, path.data, "--class-bias", "yes", "--json")
+    assert calibrated.document["class_bias"] is True
+    assert calibrated.document["bias_gain"] == plain.document["bias_gain"]
+    assert "classes are corrected at every exit" in calibrated.err
+    policy = read_calibration(run / "calibration.json").policy
+    assert [len(row) for row in policy.biases] == [5] * 4
+    exported = call("export", run, path.data, "--out", bundle, "--json")
+    assert exported.code == 0, exported.err
+    assert read_bundle(bundle).manifest.policy.biases == policy.biases
+    expected = route(policy, load_run(run).cache(path.data, Holdout.TEST).logits.logits)
+    table = read_spectra(path.data)
+    said = Predictor(read_bundle(bundle)).predict(table.intensity[table.rows(Holdout.TEST)])
+    np.testing.assert_array_equal(said.exit_index, expected.exit_index)
+    np.testing.assert_allclose(said.probabilities, expected.probabilities, atol=1e-3)
 
 
 def test_evaluate_has_the_fields_of_the_contract(path: Journey) -> None:

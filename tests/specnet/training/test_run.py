@@ -39,6 +39,16 @@ def test_a_run_comes_back_as_it_was(trained: Trained) -> None:
     assert not again.network.training
 
 
+def test_cached_spectra_know_their_groups(trained: Trained) -> None:
+    table = read_spectra(trained.data)
+    for holdout in (Holdout.CALIBRATION, Holdout.TEST):
+        cached = trained.run.cache(trained.data, holdout).logits
+        samples = table.columns[table.group_by][table.rows(holdout)]
+        assert cached.groups is not None
+        same = cached.groups[:, np.newaxis] == cached.groups
+        np.testing.assert_array_equal(same, samples[:, np.newaxis] == samples)
+
+
 def test_the_run_says_where_it_comes_from(trained: Trained) -> None:
     provenance = trained.run.provenance
     assert provenance["data"] == trained.data.name
