@@ -192,7 +192,7 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             intensity_unit="",
             provenance={"specnet": __version__, "n_train": len(training), "exit0": linear.name, "history": history},
         )
-        self._calibrate(spectra[held], labels[held])
+        self._calibrate(spectra[held], labels[held], None if numbers is None else numbers[held])
         examples = [np.flatnonzero(labels == label)[0] for label in range(len(self.classes_))]
         self._selftest = np.array(intensity[examples], dtype=np.float32)
         return self
@@ -256,13 +256,15 @@ class SpecNetClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  
             return self.axis
         return SpectralAxis(np.asarray(self.axis, dtype=np.float64), Quantity(self.quantity), self.unit)
 
-    def _calibrate(self, spectra: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+    def _calibrate(
+        self, spectra: NDArray[np.float32], labels: NDArray[np.int64], groups: NDArray[np.int64] | None
+    ) -> None:
         n_exits, additive = self.run_.network.n_exits, self.run_.additive
         self.calibration_ = None
         self.policy_ = ExitPolicy(temperatures=(1.0,) * n_exits, thresholds=(NEVER,) * n_exits, additive=additive)
         if len(labels):
             logits, macs = self._exits(spectra)
-            cached = CachedLogits(logits, labels.astype(np.int64), macs, self.run_.network.static_macs())
+            cached = CachedLogits(logits, labels.astype(np.int64), macs, self.run_.network.static_macs(), groups)
             self.calibration_ = calibrate(cached, budget=self.budget, additive=additive)
             self.policy_ = self.calibration_.policy
 

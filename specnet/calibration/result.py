@@ -92,8 +92,15 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     @property
     def notes(self) -> list[str]:
-        """Remarks in plain words on promises that so few spectra cannot support."""
+        """Remarks in plain words on promises that so few spectra cannot support, and on misjudged classes."""
         notes = []
+        if self.policy.biases and self.bias_gain is not None:
+            found = (
+                f"{self.bias_gain:.3f} nats likelier with it, so they differ from those that were trained on"
+                if self.bias_gain > 0
+                else f"{-self.bias_gain:.3f} nats less likely with it"
+            )
+            notes.append(f"every exit's answers are corrected class by class: calibration spectra are {found}")
         if self.risk is not None and self.risk.threshold >= NEVER:
             notes.append(
                 f"nothing leaves early: no threshold keeps the risk at {self.risk.max_risk:g} for sure on "

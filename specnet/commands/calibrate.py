@@ -171,11 +171,6 @@ def _show(document: dict[str, Any]) -> None:
         f"{document['n_calibration']} calibration spectra; combiner {document['combiner']}; temperatures "
         + " ".join(f"{temperature:.2f}" for temperature in document["temperatures"])
     )
-    if document["class_bias"]:
-        say(
-            f"classes are corrected at every exit: calibration spectra are {document['bias_gain']:.3f} nats likelier, "
-            "so they differ from those that were trained on"
-        )
     rows = [
         (
             f"{name} *" if name == document["chosen"] else name,

@@ -256,6 +256,8 @@ def _summary(trained: Run, cached: CachedLogits, calibration: Calibration, secon
         f"{calibration.mean_macs / calibration.static_macs:.0%} of the full network's MACs"
     )
     say(f"best single exit: {best} with {own[best]:.2%}")
+    for text in calibration.notes:
+        note(text)
     worth = None if exit0 is None else worth_of_run(cached, route(calibration.policy, cached.logits))
     if worth is not None:
         say(worth.sentence("calibration spectra (by which the network was tuned)"))

@@ -109,8 +109,14 @@ def test_calibration_of_misjudged_classes_is_right_more_often_on_other_spectra()
         policy = calibrate(held, class_bias=class_bias).policy
         return float((route(policy, test.logits).probabilities.argmax(axis=1) == test.labels).mean())
 
-    assert calibrate(held).policy.biases
-    assert calibrate(held).bias_gain > 0.02
+    found = calibrate(held)
+    assert found.policy.biases
+    assert found.bias_gain is not None
+    assert found.bias_gain > 0.02
+    (note,) = found.notes
+    assert f"calibration spectra are {found.bias_gain:.3f} nats likelier with it, so they differ" in note
+    forced = calibrate(make_cached(seed=3, n=600), class_bias=True)
+    assert forced.notes[0].endswith("nats less likely with it")
     assert accuracy(class_bias=None) == accuracy(class_bias=True) > accuracy(class_bias=False) + 0.02
     assert not calibrate(make_cached(seed=0, n=600)).policy.biases
 

@@ -113,11 +113,11 @@ def test_classes_are_corrected_from_calibration_to_bundle(path: Journey, tmp_pat
     run, bundle = Path(shutil.copytree(path.run, tmp_path / "run")), tmp_path / "corrected.specnet"
     plain = call("calibrate", run, path.data, "--class-bias", "no", "--json")
     assert (plain.document["class_bias"], plain.document["biases"]) == (False, [])
-    assert "classes are corrected" not in plain.err
+    assert "corrected class by class" not in plain.err
     calibrated = call("calibrate", run, path.data, "--class-bias", "yes", "--json")
     assert calibrated.document["class_bias"] is True
     assert calibrated.document["bias_gain"] == plain.document["bias_gain"]
-    assert "classes are corrected at every exit" in calibrated.err
+    assert "every exit's answers are corrected class by class" in calibrated.err
     policy = read_calibration(run / "calibration.json").policy
     assert [len(row) for row in policy.biases] == [5] * 4
     exported = call("export", run, path.data, "--out", bundle, "--json")
