@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from specnet.calibration.cached import CachedLogits
-from specnet.calibration.temperature import T_MAX, T_MIN, fit_temperature
+from specnet.calibration.temperature import T_MAX, T_MIN, fit_temperature, negative_log_likelihood
 from specnet.exits import MAX_BIAS, Parameters, log_softmax
 
 PRIOR_SPECTRA = 50.0
@@ -66,6 +66,22 @@ def fit_biased(
     bounds = [(start / T_MAX, start / T_MIN), *[(-MAX_BIAS, MAX_BIAS)] * n_classes]
     found = minimize(objective, np.eye(1, 1 + n_classes)[0], jac=True, method="L-BFGS-B", bounds=bounds).x
     return start / float(found[0]), tuple(round(float(bias), DIGITS) for bias in found[1:])
+
+
+def biases_plausible(cached: CachedLogits, *, additive: bool = False) -> bool:
+    """Whether biases gain more on the spectra that they are fitted to than numbers fitted to nothing would.
+
+    C - 1 numbers gain (C - 1) / 2n nats a spectrum by chance; Akaike's criterion asks for twice that, here of the mean
+    over exits. A fifth of the work of cross-fitting them, which nearly all sets of spectra are spared.
+    """
+    gains = []
+    for k, logits in enumerate(cached.logits):
+        whole = logits + cached.logits[0] if additive and k > 0 else logits
+        temperature, biases = fit_biased(whole, cached.labels)
+        corrected = log_softmax(whole / np.float32(temperature) + np.array(biases, np.float32))
+        plain = log_softmax(whole / np.float32(fit_temperature(whole, cached.labels)))
+        gains.append(negative_log_likelihood(plain, cached.labels) - negative_log_likelihood(corrected, cached.labels))
+    return float(np.mean(gains)) > (cached.n_classes - 1) / cached.n_spectra
 
 
 def fit_biases(cached: CachedLogits, *, additive: bool = False) -> tuple[tuple[float, ...], Parameters]:

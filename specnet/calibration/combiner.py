@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specnet.calibration.cached import CachedLogits
-from specnet.calibration.class_bias import fit_biases
+from specnet.calibration.class_bias import biases_plausible, fit_biases
 from specnet.calibration.folds import cross_fitting
 from specnet.calibration.geometric import fit_geometric
 from specnet.calibration.temperature import fit_temperatures
@@ -40,14 +40,14 @@ class Combination:
     likelihoods
         Cross-fitted negative log-likelihood of every combiner, nats a spectrum, with biases or without as chosen.
     bias_gain
-        Nats a spectrum by which biases make the best combiner's answers likelier, negative where they do not; as
-        cross-fitted, whether they are used or not.
+        Nats a spectrum by which biases make the best combiner's answers likelier, cross-fitted; negative where they do
+        not. None where they were not tried.
     """
 
     combiner: str
     biased: bool
     likelihoods: dict[str, float]
-    bias_gain: float
+    bias_gain: float | None
 
 
 def choose_combination(
@@ -65,16 +65,18 @@ def choose_combination(
         Its name, or ``auto`` for the likeliest.
     biased
         Whether to fit biases of classes; None where they are surely likelier, by `SURELY` standard errors of the
-        difference, spectrum by spectrum.
+        difference, spectrum by spectrum. They are not tried where they are no gain even on what they are fitted to.
     """
-    found = {with_bias: _held_out_nats(cached, additive=additive, biased=with_bias) for with_bias in (False, True)}
-    names = {
-        with_bias: choose_combiner(_means(nats)) if combiner == AUTO else combiner for with_bias, nats in found.items()
-    }
-    gain = found[False][names[False]] - found[True][names[True]]
-    if biased is None:
-        biased = bool(gain.mean() > SURELY * gain.std() / np.sqrt(len(gain)))
-    return Combination(names[biased], biased, _means(found[biased]), float(gain.mean()))
+    plain = _held_out_nats(cached, additive=additive, biased=False)
+    name = choose_combiner(_means(plain)) if combiner == AUTO else combiner
+    if biased is False or (biased is None and not biases_plausible(cached, additive=additive)):
+        return Combination(name, False, _means(plain), None)
+    corrected = _held_out_nats(cached, additive=additive, biased=True)
+    corrected_name = choose_combiner(_means(corrected)) if combiner == AUTO else combiner
+    gain = plain[name] - corrected[corrected_name]
+    if biased or gain.mean() > SURELY * gain.std() / np.sqrt(len(gain)):
+        return Combination(corrected_name, True, _means(corrected), float(gain.mean()))
+    return Combination(name, False, _means(plain), float(gain.mean()))
 
 
 def fit_combination(cached: CachedLogits, combiner: str, *, additive: bool = False, biased: bool = False) -> ExitPolicy:

@@ -9,7 +9,7 @@ import pytest
 from support_cached_logits import make_cached
 
 from specnet.calibration import CachedLogits, calibrate
-from specnet.calibration.class_bias import fit_biased, fit_biases
+from specnet.calibration.class_bias import biases_plausible, fit_biased, fit_biases
 from specnet.calibration.combiner import choose_combination
 from specnet.calibration.temperature import fit_temperature, negative_log_likelihood
 from specnet.exits import log_softmax, route
@@ -77,11 +77,13 @@ def test_additive_biases_are_of_the_sum_with_exit_0() -> None:
 def test_they_are_used_where_classes_are_misjudged_and_not_elsewhere() -> None:
     shifted = choose_combination(_shifted(4, n=600))
     assert shifted.biased
+    assert shifted.bias_gain is not None
     assert shifted.bias_gain > 0.02
+    assert biases_plausible(_shifted(4, n=600))
     for seed in range(5):
         fair = choose_combination(make_cached(seed=seed, n=600))
         assert not fair.biased
-        assert fair.bias_gain < 0.005
+        assert fair.bias_gain is None, "not worth trying"
     assert choose_combination(make_cached(seed=0, n=600), biased=True).biased
     assert not choose_combination(_shifted(4, n=600), biased=False).biased
 
@@ -99,6 +101,8 @@ def test_groups_decide_whether_they_hold_for_others() -> None:
     alone = choose_combination(own)
     together = choose_combination(replace(own, groups=subjects))
     assert alone.biased
+    assert alone.bias_gain is not None
+    assert together.bias_gain is not None
     assert together.bias_gain < 0.5 * alone.bias_gain
 
 
