@@ -70,7 +70,7 @@ def worth_of_run(cached: CachedLogits, routing: Routing) -> Worth:
     """
     if len(routing.exit_index) != cached.n_spectra:
         raise ModelError(f"logits are of {cached.n_spectra} spectra, the routing of {len(routing.exit_index)}")
-    line = (cached.logits[0].argmax(axis=1) == cached.labels).astype(np.float64)
+    line = (routing.own_probabilities[0].argmax(axis=1) == cached.labels).astype(np.float64)
     deep = (routing.probabilities.argmax(axis=1) == cached.labels).astype(np.float64)
     gains = deep - line
     return Worth(

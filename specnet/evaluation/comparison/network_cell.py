@@ -19,7 +19,7 @@ from specnet.files import write_json
 from specnet.nn import ExitNetwork, SpecNet
 from specnet.training import find_recipe, trained_once
 
-OPERATING_POINT, QUARTER, LAST_EXIT = "operating point", "quarter of budget", "last exit"
+OPERATING_POINT, QUARTER, EXIT_0, LAST_EXIT = "operating point", "quarter of budget", "exit 0 alone", "last exit"
 TIMED_SPECTRA = 16
 
 
@@ -53,6 +53,7 @@ def network_result(task: Task) -> dict[str, Any]:
         split_by=run.split_by,
         depth=depth,
         cumulative_us=times,
+        linear_exit=recipe.linear_exit and run.network.exit0 is not None,
     )
     write_json(run.path / "evaluation.json", report)
     rows, curve = network_rows(report, times), budget_curve(report, times)
@@ -76,13 +77,19 @@ def network_result(task: Task) -> dict[str, Any]:
 
 
 def network_rows(report: dict[str, Any], cumulative_us: Sequence[float]) -> list[dict[str, Any]]:
-    """Judge a network in three ways: as calibrated, at a quarter of its budget, and at its last exit alone."""
-    last = {**report["static"], "macs": report["exits"][-1]["macs"], "us": cumulative_us[-1]}
+    """Judge a network in four ways: as calibrated, at a quarter of its budget, at its last exit and at exit 0 alone.
+
+    Exit 0 where it is linear: with the corrections of calibration it is the simple model that depth has to beat.
+    """
+    first, last = ({**report["exits"][index], "us": cumulative_us[index]} for index in (0, -1))
+    last |= report["static"]
     rows = [_routed(OPERATING_POINT, report["operating_point"], cumulative_us)]
     affordable = [entry for entry in report["within_budget"] if entry["budget"] <= report["static_macs"] / 4]
     if affordable:
         rows.append(_routed(QUARTER, max(affordable, key=lambda entry: float(entry["budget"])), cumulative_us))
     keys = ("accuracy", "balanced_accuracy", "macs", "us")
+    if report["worth"] is not None:
+        rows.append({"variant": EXIT_0, **{key: first[key] for key in keys}})
     return [*rows, {"variant": LAST_EXIT, **{key: last[key] for key in keys}}]
 
 

@@ -71,6 +71,14 @@ def summarise(cells: Sequence[Cell]) -> tuple[list[Row], str]:
     return rows, best
 
 
+def paired(cells: Sequence[Cell], row: Row, reference: Row) -> Spread | None:
+    """Accuracy of one row minus that of another over the cells that both have; None where there is no such cell."""
+    known = _values(cells, reference.method, reference.variant, "accuracy")
+    own = _values(cells, row.method, row.variant, "accuracy")
+    common = {place: value - known[place] for place, value in own.items() if place in known}
+    return Spread.of(common) if common else None
+
+
 def mean_curves(cells: Iterable[Cell]) -> dict[str, list[dict[str, float]]]:
     """Average each network's accuracy within budgets over its cells, at the budgets that all of them have."""
     by_method: dict[str, list[dict[float, dict[str, float]]]] = {}

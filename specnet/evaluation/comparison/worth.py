@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from specnet.evaluation.comparison.cell import Cell
-from specnet.evaluation.comparison.network_cell import OPERATING_POINT
-from specnet.evaluation.comparison.rows import summarise
+from specnet.evaluation.comparison.network_cell import EXIT_0, OPERATING_POINT
+from specnet.evaluation.comparison.rows import Row, paired, summarise
 
 DEFAULT_RECIPE = "specnet"
 
@@ -19,7 +19,7 @@ class Worth:
     Parameters
     ----------
     linear, network
-        Names of the methods.
+        Names of the methods; ``exit 0 alone`` is that of the network.
     linear_accuracy
         Mean accuracy of the linear model.
     difference, se
@@ -40,29 +40,41 @@ class Worth:
 
 
 def worth_of_depth(cells: Sequence[Cell]) -> Worth | None:
-    """Compare the default recipe, or else the first network, with the best linear model; None without both."""
+    """Compare the default recipe, or else the first network, with the best linear model; None without both.
+
+    Linear models are the baselines that are, and exit 0 alone of the network itself: calibration may correct what it
+    makes of single classes, and a gain that a line has too is none of depth.
+    """
     networks = [cell.method for cell in cells if cell.kind == "network"]
     network = DEFAULT_RECIPE if DEFAULT_RECIPE in networks else next(iter(networks), "")
     failed = {cell.method for cell in cells if cell.error}
     relevant = [c for c in cells if c.method == network or (c.kind == "linear" and c.method not in failed)]
-    rows, linear = summarise(relevant)
-    found = {(row.method, row.variant): row for row in rows}
-    line, deep = found.get((linear, "")), found.get((network, OPERATING_POINT))
-    if line is None or deep is None or line.accuracy is None or line.macs is None or deep.macs is None:
+    rows, baseline = summarise(relevant)
+    found = {(row.method, row.variant): row for row in rows if row.accuracy is not None}
+    deep = found.get((network, OPERATING_POINT))
+    lines = [found[name] for name in ((baseline, ""), (network, EXIT_0)) if name in found]
+    if deep is None or deep.macs is None or not lines:
         return None
-    if deep.difference is None:
+    line = max(lines, key=_accuracy)
+    difference = paired(relevant, deep, line)
+    if difference is None or line.macs is None:
         return None
     ratio = deep.macs.mean / line.macs.mean
-    difference, se = deep.difference.mean, deep.difference.se
+    name = line.variant or line.method
     return Worth(
-        linear=linear,
+        linear=name,
         network=network,
-        linear_accuracy=line.accuracy.mean,
-        difference=difference,
-        se=se,
+        linear_accuracy=_accuracy(line),
+        difference=difference.mean,
+        se=difference.se,
         mac_ratio=ratio,
-        sentence=_sentence(linear, network, line.accuracy.mean, difference, se, ratio),
+        sentence=_sentence(name, network, _accuracy(line), difference.mean, difference.se, ratio),
     )
+
+
+def _accuracy(row: Row) -> float:
+    assert row.accuracy is not None
+    return row.accuracy.mean
 
 
 def _sentence(linear: str, network: str, accuracy: float, difference: float, se: float | None, ratio: float) -> str:

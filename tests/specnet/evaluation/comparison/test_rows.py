@@ -88,6 +88,22 @@ def test_the_sentence_says_whether_depth_pays(accuracies, words):
     assert words in worth.sentence
 
 
+def test_a_gain_that_exit_0_has_too_is_none_of_depth():
+    cells = [make_cell("ridge", 0.9, seed) for seed in range(3)]
+    for seed, accuracy in enumerate((0.94, 0.95, 0.96)):
+        cell = make_cell("specnet", accuracy, seed, kind="network")
+        cell.rows.append({**cell.rows[0], "variant": "exit 0 alone", "accuracy": accuracy + 0.01})
+        cells.append(cell)
+    worth = worth_of_depth(cells)
+    assert worth is not None
+    assert worth.linear == "exit 0 alone"
+    assert worth.difference == pytest.approx(-0.01)
+    assert "a linear model (exit 0 alone) is right on 96.0% of these spectra" in worth.sentence
+    assert worth.sentence.endswith("a line will do here")
+    without_baselines = worth_of_depth(cells[3:])
+    assert without_baselines == worth
+
+
 def test_one_run_alone_claims_nothing_and_without_a_network_nothing_is_said():
     cells = [make_cell("ridge", 0.5), make_cell("specnet", 0.9, kind="network")]
     worth = worth_of_depth(cells)
@@ -113,8 +129,11 @@ def test_a_network_is_judged_at_its_point_at_a_quarter_and_at_its_last_exit():
             entry(0.7, 120, [0.7, 0.3], 160),
         ],
     }
-    rows = network_rows(report, [2.0, 40.0])
+    rows = network_rows(report | {"worth": None}, [2.0, 40.0])
     assert [row["variant"] for row in rows] == ["operating point", "quarter of budget", "last exit"]
+    line = {"accuracy": 0.55, "balanced_accuracy": 0.5, "macs": 10.0}
+    with_line = network_rows(report | {"worth": {}, "exits": [line, {"macs": 390.0}]}, [2.0, 40.0])
+    assert with_line == [*rows[:2], {"variant": "exit 0 alone", **line, "us": 2.0}, rows[2]]
     assert [row["accuracy"] for row in rows] == [0.9, 0.6, 0.8]
     assert [row["macs"] for row in rows] == [200, 48, 390]
     assert [row["us"] for row in rows] == pytest.approx([21.0, 5.8, 40.0])
