@@ -100,7 +100,7 @@ def _add_training(group: argparse._ArgumentGroup) -> None:
         help="a preset, such as snv, raman, derivative, compressed or absorbance (default: auto, judged by exit 0)",
     )
     group.add_argument(
-        "--augmentation", metavar="NAME", help="auto, none, light, strong or full (default: auto, by pilots)"
+        "--augmentation", metavar="NAME", help="auto, none, light, measured, strong or full (default: auto, by pilots)"
     )
     group.add_argument(
         "--epochs", type=int, metavar="N", help="passes over the training spectra (default: 1500 steps, at least 10)"

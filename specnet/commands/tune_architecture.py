@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe = parser.add_argument_group("recipe")
     recipe.add_argument("--preset", metavar="NAME", help="what gives the rest of the network (default: tiny)")
     recipe.add_argument("--preprocessing", metavar="NAME", help="a preset (default: auto, judged by exit 0)")
-    recipe.add_argument("--augmentation", metavar="NAME", help="none, light, strong or full (default: light)")
+    recipe.add_argument("--augmentation", metavar="NAME", help="none, light, measured, strong or full (default: light)")
     recipe.add_argument("--seed", type=int, metavar="N", help="of everything random (default: 0)")
     recipe.add_argument("--fold", type=int, metavar="K", help="leave fold K (0 to 4) of a five-fold split alone")
     parser.add_argument("--helper", action="store_true", help=argparse.SUPPRESS)

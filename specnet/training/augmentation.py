@@ -141,15 +141,19 @@ def _smooth(spectra: Float[Tensor, "batch points"], *, degree: int) -> Float[Ten
     return torch.randn(batch, degree) @ curves
 
 
+LIGHT = Augmentation(shift_points=1.0, stretch=0.001, noise=0.1, slope=0.05, scale=0.05)
 STRONG = Augmentation(shift_points=3.0, stretch=0.004, noise=0.3, slope=0.2, scale=0.1)
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation(),
-    "light": Augmentation(shift_points=1.0, stretch=0.001, noise=0.1, slope=0.05, scale=0.05),
+    "light": LIGHT,
+    "measured": replace(LIGHT, noise=0.0, measured_noise=3.0),
     "strong": STRONG,
     "full": replace(STRONG, mixture=0.4, broadening=2.0, response=0.15),
 }
 """By name. ``full`` is for long trainings: in 1,400 steps on simulated minerals of unseen instruments (preset "hard",
-seed 1) it was right on 77.3 % where ``strong`` was on 78.7, and with mixtures alone on 77.5; no pilot tries it."""
+seed 1) it was right on 77.3 % where ``strong`` was on 78.7, and with mixtures alone on 77.5. ``measured`` is ``light``
+with up to three times the noise that the spectra have, a fifth of ``light``'s on clean spectra and four times it on
+noisy ones: on a fold of RRUFF 63 all exits together were right on 88.4 % instead of 89.4. No pilot tries either."""
 
 
 def create_augmentation(name: str) -> Augmentation:

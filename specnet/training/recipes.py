@@ -166,6 +166,10 @@ RECIPES: dict[str, Recipe] = {
             "losses": ("cross_entropy", "compute_budget", "ponder_cost", "contiguity"),
         },
     ),
+    "boosted": Recipe(
+        "the default with exits that learn what those before them leave over",
+        {"losses": ("boosted", "compute_budget"), "tap": "gradient_rescale"},
+    ),
     "contiguous": Recipe(
         "the default with distillation from the dense network and a price on scattered positions",
         {

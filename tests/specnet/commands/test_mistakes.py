@@ -100,7 +100,7 @@ def test_a_text_file_is_no_hdf5_file(trained: Trained, packed: Path, text_file: 
     [
         ("--preset", "huge", "unknown preset 'huge'; known: nano, tiny, peaks, small, base"),
         ("--preprocessing", "magic", "unknown preprocessing 'magic'; known: auto, none, snv"),
-        ("--augmentation", "wild", "unknown augmentation 'wild'; known: none, light, strong"),
+        ("--augmentation", "wild", "unknown augmentation 'wild'; known: none, light, measured, strong"),
         ("--method", "grandmothers", "unknown method 'grandmothers'; known: specnet, static"),
         ("--adaptivity", "mood", "unknown adaptivity 'mood'; known: "),
         ("--block", "lego", "unknown block 'lego'; known: "),

@@ -23,7 +23,7 @@ def _centres(spectra: Tensor) -> Tensor:
 
 def _apply(augmentation: Augmentation, spectra: Tensor, seed: int = 0) -> Tensor:
     torch.manual_seed(seed)
-    return augmentation(spectra)
+    return augmentation(spectra, torch.full((spectra.shape[1],), 0.1))
 
 
 def test_no_strength_changes_nothing() -> None:
@@ -135,5 +135,7 @@ def test_a_response_is_a_smooth_gain_of_the_announced_size() -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="unknown augmentation 'wild'; known: none, light, strong, full"):
+    with pytest.raises(
+        ConfigurationError, match="unknown augmentation 'wild'; known: none, light, measured, strong, full"
+    ):
         create_augmentation("wild")

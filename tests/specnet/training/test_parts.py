@@ -57,7 +57,7 @@ def test_unknown_losses_and_augmentations_are_refused_before_anything_is_trained
     network = create_model("nano", n_points=POINTS, n_classes=2)
     with pytest.raises(ConfigurationError, match="unknown losses magic, luck; known: cross_entropy"):
         train_network(network, _toy(), TrainConfig(losses=("cross_entropy", "magic", "luck"), epochs=1))
-    with pytest.raises(ConfigurationError, match="unknown augmentation 'auto'; known: none, light, strong"):
+    with pytest.raises(ConfigurationError, match="unknown augmentation 'auto'; known: none, light, measured, strong"):
         train_network(network, _toy(), TrainConfig(augmentation="auto", epochs=1))
     with pytest.raises(ConfigurationError, match="a training needs at least one loss"):
         TrainConfig(losses=())
