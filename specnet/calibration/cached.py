@@ -86,6 +86,11 @@ class CachedLogits:
         """Number of classes C."""
         return int(self.logits.shape[2])
 
+    def answering(self, *, additive: bool) -> list[NDArray[np.float32]]:
+        """Logits ``(n, C)`` that each exit answers by: with `additive`, exits after exit 0 add to its logits."""
+        first, *rest = self.logits
+        return [first, *(logits + first if additive else logits for logits in rest)]
+
     def take(self, rows: NDArray[np.int64]) -> Self:
         """Keep some of the spectra, rows ``(m,)``."""
         groups = None if self.groups is None else self.groups[rows]

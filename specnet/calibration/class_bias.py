@@ -75,20 +75,15 @@ def biases_plausible(cached: CachedLogits, *, additive: bool = False) -> bool:
     over exits. A fifth of the work of cross-fitting them, which nearly all sets of spectra are spared.
     """
     gains = []
-    for k, logits in enumerate(cached.logits):
-        whole = logits + cached.logits[0] if additive and k > 0 else logits
-        temperature, biases = fit_biased(whole, cached.labels)
-        corrected = log_softmax(whole / np.float32(temperature) + np.array(biases, np.float32))
-        plain = log_softmax(whole / np.float32(fit_temperature(whole, cached.labels)))
+    for logits in cached.answering(additive=additive):
+        temperature, biases = fit_biased(logits, cached.labels)
+        corrected = log_softmax(logits / np.float32(temperature) + np.array(biases, np.float32))
+        plain = log_softmax(logits / np.float32(fit_temperature(logits, cached.labels)))
         gains.append(negative_log_likelihood(plain, cached.labels) - negative_log_likelihood(corrected, cached.labels))
     return float(np.mean(gains)) > (cached.n_classes - 1) / cached.n_spectra
 
 
 def fit_biases(cached: CachedLogits, *, additive: bool = False) -> tuple[tuple[float, ...], Parameters]:
     """Temperatures and biases of all exits; with `additive`, of the sums with exit 0."""
-    first = cached.logits[0]
-    fitted = [
-        fit_biased(logits + first if additive and k > 0 else logits, cached.labels)
-        for k, logits in enumerate(cached.logits)
-    ]
+    fitted = [fit_biased(logits, cached.labels) for logits in cached.answering(additive=additive)]
     return tuple(temperature for temperature, _ in fitted), tuple(biases for _, biases in fitted)

@@ -33,8 +33,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     combiner_nll
         Negative log-likelihood of each combiner on the split; the least was chosen.
     bias_gain
-        Nats a spectrum by which biases of classes make the split likelier, cross-fitted; None in calibrations that were
-        made without trying.
+        Nats a spectrum by which biases of classes make the split likelier, cross-fitted; None where none were tried.
     front
         Candidates on the front of cost and accuracy, cheapest first.
     operating_points

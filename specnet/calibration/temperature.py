@@ -51,8 +51,4 @@ def fit_temperatures(cached: CachedLogits, *, additive: bool = False) -> tuple[f
 
     With `additive`, exits after exit 0 add to its logits, and it is the sum that is tempered.
     """
-    first = cached.logits[0]
-    return tuple(
-        fit_temperature(logits + first if additive and k > 0 else logits, cached.labels)
-        for k, logits in enumerate(cached.logits)
-    )
+    return tuple(fit_temperature(logits, cached.labels) for logits in cached.answering(additive=additive))

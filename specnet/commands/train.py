@@ -245,7 +245,9 @@ def _summary(trained: Run, cached: CachedLogits, calibration: Calibration, secon
     from specnet.evaluation import worth_of_run
     from specnet.exits import route
 
-    own = (cached.logits.argmax(axis=2) == cached.labels).mean(axis=1)
+    routing = route(calibration.policy, cached.logits)
+    # what an exit answers alone: added to exit 0 and corrected where that is how it is used
+    own = (routing.own_probabilities.argmax(axis=2) == cached.labels).mean(axis=1)
     best = int(own.argmax())
     exit0 = trained.network.exit0
     parameters = sum(tensor.numel() for tensor in trained.network.parameters())
@@ -258,7 +260,7 @@ def _summary(trained: Run, cached: CachedLogits, calibration: Calibration, secon
     say(f"best single exit: {best} with {own[best]:.2%}")
     for text in calibration.notes:
         note(text)
-    worth = None if exit0 is None else worth_of_run(cached, route(calibration.policy, cached.logits))
+    worth = None if exit0 is None else worth_of_run(cached, routing)
     if worth is not None:
         say(worth.sentence("calibration spectra (by which the network was tuned)"))
     return {

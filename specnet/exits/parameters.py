@@ -7,6 +7,7 @@ import numpy as np
 from specnet.errors import ConfigurationError
 
 MAX_BIAS = 100.0
+"""Nats; beyond it a class is the only answer, or none."""
 Parameters = tuple[tuple[float, ...], ...]
 """One row an exit; empty for what has nothing to fit."""
 
@@ -43,8 +44,8 @@ def check_biases(biases: Parameters, n_exits: int) -> None:
         raise ConfigurationError(
             f"biases are {n_exits} rows (one an exit) of one number a class, got {len(biases)} rows of {lengths}"
         )
-    if not all(np.isfinite(value) and abs(value) <= MAX_BIAS for row in biases for value in row):
-        raise ConfigurationError(f"biases are -{MAX_BIAS:g} to {MAX_BIAS:g} nats, got {biases}")
+    if wrong := [value for row in biases for value in row if not abs(value) <= MAX_BIAS]:
+        raise ConfigurationError(f"biases are -{MAX_BIAS:g} to {MAX_BIAS:g} nats, got {wrong[0]}")
 
 
 def row_of(parameters: Parameters, exit_index: int) -> tuple[float, ...]:
