@@ -42,7 +42,7 @@ def show_bundle(path: Path, manifest: Manifest) -> None:
         (
             f"{name} *" if policy == manifest.policy else name,
             _placement(manifest, name),
-            policy.combiner,
+            f"{policy.combiner}, classes corrected" if policy.biases else policy.combiner,
             policy.score,
             _thresholds(policy),
         )

@@ -123,6 +123,7 @@ def test_classes_are_corrected_from_calibration_to_bundle(path: Journey, tmp_pat
     exported = call("export", run, path.data, "--out", bundle, "--json")
     assert exported.code == 0, exported.err
     assert read_bundle(bundle).manifest.policy.biases == policy.biases
+    assert "classes corrected" in call("inspect", bundle).out
     expected = route(policy, load_run(run).cache(path.data, Holdout.TEST).logits.logits)
     table = read_spectra(path.data)
     said = Predictor(read_bundle(bundle)).predict(table.intensity[table.rows(Holdout.TEST)])
