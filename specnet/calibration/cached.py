@@ -82,6 +82,11 @@ class CachedLogits:
         return int(self.logits.shape[1])
 
     @property
+    def n_units(self) -> int:
+        """Number of what stands for itself: groups, or spectra where there are none."""
+        return self.n_spectra if self.groups is None else len(np.unique(self.groups))
+
+    @property
     def n_classes(self) -> int:
         """Number of classes C."""
         return int(self.logits.shape[2])

@@ -35,7 +35,10 @@ _HOLDING_SEED = 1
 
 @dataclass(frozen=True)
 class _Parts:
-    """The calibration split, cut so that each guarantee rests on spectra that nothing else was fitted on."""
+    """The calibration split, cut so that each guarantee rests on spectra that nothing else was fitted on.
+
+    Nor was anything fitted on others of their groups: a promise is one for new samples.
+    """
 
     fitting: CachedLogits
     risk: CachedLogits | None
@@ -46,11 +49,10 @@ class _Parts:
         n_parts = 1 + risk + reject
         if n_parts == 1:
             return cls(cached, None, None)
-        if cached.n_spectra < n_parts:
-            raise ConfigurationError(
-                f"a guarantee needs {n_parts} calibration spectra at least, got {cached.n_spectra}"
-            )
-        folds = stratified_folds(cached.labels, n_parts, _HOLDING_SEED)
+        if cached.n_units < n_parts:
+            what = "spectra" if cached.groups is None else "groups"
+            raise ConfigurationError(f"a guarantee needs {n_parts} calibration {what} at least, got {cached.n_units}")
+        folds = stratified_folds(cached.labels, n_parts, _HOLDING_SEED, cached.groups)
         # a betting bound sees spectra one after the other; shuffled, their order says nothing of their class
         rng = np.random.default_rng(_HOLDING_SEED)
         parts = [cached.take(rng.permutation(np.flatnonzero(folds == part))) for part in range(n_parts)]

@@ -51,7 +51,7 @@ def cross_fitting(cached: CachedLogits) -> Iterator[tuple[CachedLogits, NDArray[
     With fewer spectra, or groups of them, than two a fold there is nothing to hold back: they are judged by what was
     fitted on them.
     """
-    if (cached.n_spectra if cached.groups is None else len(np.unique(cached.groups))) < 2 * N_FOLDS:
+    if cached.n_units < 2 * N_FOLDS:
         yield cached, np.arange(cached.n_spectra)
         return
     folds = stratified_folds(cached.labels, groups=cached.groups)

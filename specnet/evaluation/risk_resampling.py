@@ -86,8 +86,8 @@ class Population:
 
 
 def halves(cached: CachedLogits, seed: int) -> tuple[CachedLogits, CachedLogits]:
-    """Divide cached spectra into two halves, by class."""
-    folds = stratified_folds(cached.labels, 2, seed)
+    """Divide cached spectra into two halves, by class, groups kept together."""
+    folds = stratified_folds(cached.labels, 2, seed, cached.groups)
     return cached.take(np.flatnonzero(folds == 0)), cached.take(np.flatnonzero(folds == 1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 from support_cached_logits import make_cached
 
-from specnet.calibration import CachedLogits, RiskMethod, calibrate
+from specnet.calibration import RiskMethod, calibrate
 from specnet.calibration.betting import refuted, upper_bound
 from specnet.calibration.exit_table import ExitTable
 from specnet.calibration.folds import stratified_folds
@@ -151,15 +152,20 @@ def test_too_few_spectra_never_leave_early_and_are_told_what_they_could_support(
         assert refuted(np.zeros((1, 60)), factor * risk.least_risk, 0.95)[0] == possible
 
 
+@pytest.mark.parametrize("groups", [None, np.arange(600) // 3], ids=["spectra", "groups"])
 @pytest.mark.parametrize("options", [{"max_risk": 0.05}, {"false_alarm": 0.1}])
-def test_nothing_else_is_fitted_on_the_spectra_held_back(options: dict[str, float]) -> None:
-    """Noise in place of the half held back changes what is promised, and nothing else."""
-    cached = make_cached(seed=6, n=600)
-    held = np.flatnonzero(stratified_folds(cached.labels, 2, seed=1) == 1)
+def test_nothing_else_is_fitted_on_the_spectra_held_back(
+    options: dict[str, float], groups: NDArray[np.int64] | None
+) -> None:
+    """Noise in place of the half held back changes what is promised, and nothing else; groups are held back whole."""
+    cached = replace(make_cached(seed=6, n=600), groups=groups)
+    folds = stratified_folds(cached.labels, 2, seed=1, groups=groups)
+    assert groups is None or not set(groups[folds == 0]) & set(groups[folds == 1])
+    held = np.flatnonzero(folds == 1)
     logits = cached.logits.copy()
     logits[:, held] = np.random.default_rng(0).standard_normal((4, len(held), 6))
     one = calibrate(cached, **options)  # type: ignore[arg-type]
-    two = calibrate(CachedLogits(logits, cached.labels, cached.macs, cached.static_macs), **options)  # type: ignore[arg-type]
+    two = calibrate(replace(cached, logits=logits), **options)  # type: ignore[arg-type]
     assert one.policy != two.policy
     assert (one.front, one.combiner_nll) == (two.front, two.combiner_nll)
     for name in ("default", "fast", "accurate"):
@@ -168,6 +174,12 @@ def test_nothing_else_is_fitted_on_the_spectra_held_back(options: dict[str, floa
             for calibration in (one, two)
         ]
         assert kept[0] == kept[1]
+
+
+def test_one_group_alone_supports_no_promise() -> None:
+    cached = replace(make_cached(seed=6, n=60), groups=np.zeros(60, dtype=np.int64))
+    with pytest.raises(ConfigurationError, match="a guarantee needs 2 calibration groups at least, got 1"):
+        calibrate(cached, max_risk=0.05)
 
 
 def test_one_exit_has_nothing_to_leave_early() -> None:
