@@ -124,17 +124,13 @@ def fit_combinations(cached: CachedLogits, *, additive: bool = False, biased: bo
     }
 
 
-def combiner_likelihoods(cached: CachedLogits, *, additive: bool = False, biased: bool = False) -> dict[str, float]:
-    """Cross-fitted negative log-likelihood of every known combiner, the mean over exits 1 and later.
-
-    Spectra leave at all exits, not at the last one only, so all of them count alike; exit 0 answers the same with any
-    combiner and is left out. Likelihood rather than accuracy, because confidences decide who leaves.
-    """
-    return _means(_held_out_nats(cached, additive=additive, biased=biased))
-
-
 def _held_out_nats(cached: CachedLogits, *, additive: bool, biased: bool) -> dict[str, NDArray[np.float64]]:
-    """Negative log-likelihood ``(n,)`` of every spectrum by every combiner, from fits that had not seen it."""
+    """Negative log-likelihood ``(n,)`` of every spectrum by every combiner, from fits that had not seen it.
+
+    The mean over exits 1 and later: spectra leave at all exits, not at the last one only, so all of them count alike;
+    exit 0 answers the same with any combiner and is left out. Likelihood rather than accuracy, because confidences
+    decide who leaves.
+    """
     nats = {name: np.empty(cached.n_spectra) for name in COMBINERS}
     for fitting, rows in cross_fitting(cached):
         held = cached.take(rows)

@@ -113,15 +113,22 @@ class Run:
         DatasetError
             When the file's classes are not the run's.
         """
+        return self._read_grouped(data, holdout)[:3]
+
+    def _read_grouped(
+        self, data: Path | str, holdout: Holdout
+    ) -> tuple[NDArray[Any], NDArray[np.int64], SpectralAxis, NDArray[np.int64] | None]:
+        """`read_part`, and the groups of its spectra."""
         split = split_file(data, self.config.seed, self.config.fold)
         rows = split.rows(holdout)
+        groups = None if split.groups is None else split.groups[rows]
         with SpectraFile(data) as file:
             if file.class_names != self.classes:
                 unknown = sorted(set(file.class_names) ^ set(self.classes))[:5]
                 raise DatasetError(
                     f"{data} has {len(file.class_names)} classes, the run {len(self.classes)}; they differ in {unknown}"
                 )
-            return file.read(rows), split.labels[rows], file.axis
+            return file.read(rows), split.labels[rows], file.axis, groups
 
     def cache(self, data: Path | str, holdout: Holdout, progress: Progress = lambda n: None) -> CachedRun:
         """Preprocess one part of a file and run all exits on it.
@@ -131,12 +138,9 @@ class Run:
         DatasetError
             When the file does not fit the run; `AxisError` when its axis does not cover the model's.
         """
-        intensity, labels, axis = self.read_part(data, holdout)
+        intensity, labels, axis, groups = self._read_grouped(data, holdout)
         cached = self.judge(intensity, labels, axis, progress)
-        split = split_file(data, self.config.seed, self.config.fold)
-        if split.groups is None:
-            return cached
-        return replace(cached, logits=replace(cached.logits, groups=split.groups[split.rows(holdout)]))
+        return replace(cached, logits=replace(cached.logits, groups=groups))
 
     def judge(
         self,

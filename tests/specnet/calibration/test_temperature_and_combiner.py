@@ -7,7 +7,7 @@ import pytest
 from support_cached_logits import make_cached
 
 from specnet.calibration import CachedLogits, fit_temperature, fit_temperatures
-from specnet.calibration.combiner import choose_combiner, combiner_likelihoods
+from specnet.calibration.combiner import choose_combination, choose_combiner
 from specnet.calibration.folds import cross_fitting, stratified_folds
 from specnet.calibration.gate import fit_gate
 from specnet.calibration.geometric import PRIOR_SPECTRA, fit_geometric
@@ -64,12 +64,12 @@ def _independent_exits(seed: int) -> CachedLogits:
 
 def test_the_combiner_is_chosen_by_the_data() -> None:
     independent = _independent_exits(0)
-    likelihoods = combiner_likelihoods(independent)
+    likelihoods = choose_combination(independent, biased=False).likelihoods
     assert likelihoods["mean_log_probability"] < likelihoods["last"]
     # the mean of independent exits is too modest, and weights can mend that
     assert choose_combiner(likelihoods) == "geometric"
     # each exit of this one already holds what the exits before it knew, so averaging only brings the past back
-    nested = combiner_likelihoods(make_cached(seed=0))
+    nested = choose_combination(make_cached(seed=0), biased=False).likelihoods
     assert nested["last"] < nested["mean_log_probability"]
 
 
@@ -82,7 +82,7 @@ def test_likelihood_of_the_last_combiner_is_the_held_out_mean_over_exits_after_t
         for k, t in list(enumerate(fit_temperatures(fitting)))[1:]:
             log_p = log_softmax(cached.logits[k, held] / np.float32(t))
             losses[held] -= log_p[np.arange(len(held)), cached.labels[held]] / 3
-    assert combiner_likelihoods(cached)["last"] == pytest.approx(losses.mean(), abs=1e-5)
+    assert choose_combination(cached, biased=False).likelihoods["last"] == pytest.approx(losses.mean(), abs=1e-5)
 
 
 @pytest.mark.parametrize("n", [1, 9, 30, 173])

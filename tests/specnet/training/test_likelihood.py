@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from specnet.calibration import CachedLogits
-from specnet.calibration.combiner import combiner_likelihoods
+from specnet.calibration.combiner import choose_combination
 from specnet.nn import create_model
 from specnet.training.likelihood import all_logits, combined_nats, judge_network
 
@@ -45,7 +45,7 @@ def network() -> Any:
 def test_it_is_what_calibration_would_find_for_its_combiner(network: Any, spectra: Any) -> None:
     logits = all_logits(network, spectra[0])
     cached = CachedLogits(logits, spectra[1], np.zeros(logits.shape[:2], np.int64), network.static_macs())
-    likelihoods = combiner_likelihoods(cached)
+    likelihoods = choose_combination(cached, biased=False).likelihoods
     assert combined_nats(network, *spectra, additive=False) == min(likelihoods.values())
     assert len({round(value, 3) for value in likelihoods.values()}) > 2
 
